@@ -1,0 +1,149 @@
+//! Which error gets which status and code. Each code has a paragraph in `docs/errors.md`.
+
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::{Invalid, Problem};
+use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, StoreError};
+
+/// After how many seconds a caller who was turned away may try again.
+const RETRY_SOON_S: u64 = 5;
+/// The same, where space or a backlog has to shrink first.
+const RETRY_LATER_S: u64 = 30;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub struct ApiError(pub Box<Problem>);
+
+impl ApiError {
+    /// A problem of this status and code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(status, code, detail)))
+    }
+
+    /// Nothing of this kind and id exists, or not for this caller.
+    #[must_use]
+    pub fn not_found(what: &str, id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} `{id}`; check the id, or list them with `GET`"))
+    }
+
+    /// The input has these faults.
+    #[must_use]
+    pub fn invalid(errors: Vec<Invalid>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", if only.pointer.is_empty() { "the body" } else { &only.pointer }, only.detail),
+            several => format!("{} fields are invalid; `errors` lists each with what to do", several.len()),
+        };
+        Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", detail).with_errors(errors)))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let problem = match &error {
+            StoreError::StorageFull => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", error.to_string()).retry_after(RETRY_LATER_S)
+            }
+            StoreError::Closed => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()).retry_after(RETRY_SOON_S),
+            StoreError::Failed { .. } => {
+                // The cause is the operator's business and in the log; the caller learns what to do.
+                let detail = "the store failed and nothing was stored; send the request again when the server is back";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_failed", detail).retry_after(RETRY_SOON_S)
+            }
+        };
+        Self(Box::new(problem))
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        let message = error.to_string();
+        match error {
+            AcceptError::KeyReused { index, .. } => {
+                let errors = vec![Invalid::new(format!("/{index}/key"), "key_reused", message.clone())];
+                Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message).with_errors(errors)))
+            }
+            AcceptError::QueueFull { .. } => {
+                Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(RETRY_LATER_S)))
+            }
+            AcceptError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EmitError> for ApiError {
+    fn from(error: EmitError) -> Self {
+        let message = error.to_string();
+        let unprocessable = |code, pointer| {
+            let errors = vec![Invalid::new(pointer, code, message.clone())];
+            Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message.clone()).with_errors(errors)))
+        };
+        match error {
+            EmitError::UnknownAccount { index, .. } => unprocessable("unknown_account", format!("/{index}/account")),
+            EmitError::UnknownEventType { index, .. } => unprocessable("unknown_event_type", format!("/{index}/type")),
+            EmitError::Accept(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotFound(id) => Self::not_found("delivery", &id.to_string()),
+            ChangeError::Decided { .. } => Self::new(StatusCode::CONFLICT, "delivery_decided", error.to_string()),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureError> for ApiError {
+    fn from(error: ConfigureError) -> Self {
+        match error {
+            ConfigureError::Conflict { .. } => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            ConfigureError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureSubscriptionError> for ApiError {
+    fn from(error: ConfigureSubscriptionError) -> Self {
+        use ConfigureSubscriptionError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(_) => {
+                let errors = vec![Invalid::new("/account", "unknown_account", message.clone())];
+                Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", message).with_errors(errors)))
+            }
+            E::NotFound(id) => Self::not_found("subscription", &id.to_string()),
+            E::Invalid(errors) => Self::invalid(errors.into_iter().map(Invalid::from).collect()),
+            E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
+            E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
+            E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+/// The answer to a path that leads nowhere.
+pub(super) async fn no_such_route(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(100).collect();
+    ApiError::new(StatusCode::NOT_FOUND, "no_such_route", format!("there is nothing at `{path}`; the calls are listed in `docs/api.md`"))
+}
+
+/// The answer to a method that a path does not have.
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(100).collect();
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("`{path}` has no {method}; the header `Allow` lists what it has"),
+    )
+}

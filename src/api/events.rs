@@ -1,0 +1,242 @@
+//! Events: reported by platforms, one by one, in arrays, or as lines of JSON.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::body::{self, Body};
+use super::page::{Listed, Parameters};
+use super::problem::Invalid;
+use super::{ApiError, ApiState};
+use crate::clock::Timestamp;
+use crate::event::{Event, EventData, IdempotencyKey};
+use crate::id::{DeliveryId, EventId};
+use crate::queue::{Accepted, EventQuery, IncomingEvent};
+
+/// Most events in one request.
+const EVENTS_MAX: usize = 1_000;
+
+/// An event as callers write it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventBody<'a> {
+    #[serde(borrow)]
+    account: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    occurred_at: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Debug, Serialize)]
+struct AcceptedBody {
+    id: EventId,
+    duplicate: bool,
+    deliveries: Vec<DeliveryId>,
+}
+
+impl From<Accepted> for AcceptedBody {
+    fn from(accepted: Accepted) -> Self {
+        Self { id: accepted.id, duplicate: accepted.duplicate, deliveries: accepted.deliveries }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct AcceptedMany {
+    results: Vec<AcceptedBody>,
+}
+
+pub(super) async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let text = body::text(&body, state.body_bytes_max)?;
+    let header_key = header_key(&headers)?;
+    let many = match body::media_type(&headers).as_str() {
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(lines(text)),
+        "application/json" | "text/json" => text.trim_start().starts_with('[').then(|| array(text)).transpose()?,
+        other => {
+            let detail = format!("`{}` is not taken here; send `application/json` or `application/x-ndjson`", other.escape_debug());
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+    };
+    match many {
+        None => {
+            let event = read_event(text, header_key.as_ref(), None)?;
+            let accepted = state.queue.accept(vec![event]).await.map_err(|error| without_index(error.into()))?;
+            let only = accepted.into_iter().next().map(AcceptedBody::from);
+            Ok((StatusCode::ACCEPTED, Json(only)).into_response())
+        }
+        Some(texts) => {
+            check_count(texts.len())?;
+            let events = read_events(&texts, header_key.as_ref())?;
+            let accepted = state.queue.accept(events).await?;
+            let results = accepted.into_iter().map(AcceptedBody::from).collect();
+            Ok((StatusCode::ACCEPTED, Json(AcceptedMany { results })).into_response())
+        }
+    }
+}
+
+/// The header `Idempotency-Key`, as a quoted string or bare.
+fn header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let invalid = |detail: String| ApiError::invalid(vec![Invalid::new("", "invalid_key", format!("header `Idempotency-Key`: {detail}"))]);
+    let text = value.to_str().map_err(|_| invalid("it holds bytes that are not visible ASCII; use letters and digits".into()))?.trim();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    bare.parse().map(Some).map_err(|error: crate::event::IdempotencyKeyError| invalid(error.to_string()))
+}
+
+fn array(text: &str) -> Result<Vec<&str>, ApiError> {
+    let items: Vec<&RawValue> = body::read_borrowed(text, "")?;
+    Ok(items.into_iter().map(RawValue::get).collect())
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+fn check_count(count: usize) -> Result<(), ApiError> {
+    match count {
+        0 => Err(ApiError::invalid(vec![Invalid::new("", "no_events", "there is no event in the body; send 1 to 1,000")])),
+        1..=EVENTS_MAX => Ok(()),
+        _ => Err(ApiError::invalid(vec![Invalid::new(
+            "",
+            "too_many_events",
+            format!("{count} events; send at most {EVENTS_MAX} in one request"),
+        )])),
+    }
+}
+
+/// Reads every event and reports the faults of all of them together.
+fn read_events(texts: &[&str], header_key: Option<&IdempotencyKey>) -> Result<Vec<IncomingEvent>, ApiError> {
+    let mut events = Vec::with_capacity(texts.len());
+    let mut errors = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match read_event(text, header_key, Some(index)) {
+            Ok(event) => events.push(event),
+            Err(error) if error.0.errors.is_empty() => {
+                errors.push(Invalid::new(format!("/{index}"), error.0.code, error.0.detail.clone()));
+            }
+            Err(error) => errors.extend(error.0.errors),
+        }
+        if errors.len() >= 100 {
+            break;
+        }
+    }
+    if errors.is_empty() { Ok(events) } else { Err(ApiError::invalid(errors)) }
+}
+
+fn read_event(text: &str, header_key: Option<&IdempotencyKey>, index: Option<usize>) -> Result<IncomingEvent, ApiError> {
+    let base = index.map(|index| format!("/{index}")).unwrap_or_default();
+    let event: EventBody<'_> = body::read_borrowed(text, &base)?;
+    let mut errors = Vec::new();
+    let mut fault = |field: &str, code: &str, detail: String| errors.push(Invalid::new(format!("{base}{field}"), code, detail));
+    let account =
+        event.account.parse().map_err(|error: crate::event::NameError| fault("/account", "invalid_account", error.to_string())).ok();
+    let event_type =
+        event.event_type.parse().map_err(|error: crate::event::NameError| fault("/type", "invalid_event_type", error.to_string())).ok();
+    let key = match (&event.key, header_key, index) {
+        (Some(text), header, None) if header.is_some_and(|header| header.as_str() != text) => {
+            fault("/key", "key_conflict", "the header `Idempotency-Key` and `key` differ; send one of them".into());
+            None
+        }
+        (Some(text), _, _) => {
+            text.parse().map_err(|error: crate::event::IdempotencyKeyError| fault("/key", "invalid_key", error.to_string())).ok()
+        }
+        (None, Some(header), None) => Some(header.clone()),
+        (None, Some(header), Some(index)) => format!("{header}/{index}")
+            .parse()
+            .map_err(|error: crate::event::IdempotencyKeyError| fault("/key", "invalid_key", error.to_string()))
+            .ok(),
+        (None, None, _) => None,
+    };
+    let occurred_at = event.occurred_at.and_then(|text| match text.parse::<Timestamp>() {
+        Ok(at) => Some((text.into_owned(), at)),
+        Err(error) => {
+            fault("/occurred_at", "invalid_time", error.to_string());
+            None
+        }
+    });
+    let data = EventData::parse(event.data.get())
+        .map_err(|error| fault(&format!("/data{}", error.pointer), error.code, error.detail.clone()))
+        .ok();
+    match (account, event_type, data) {
+        (Some(account), Some(event_type), Some(data)) if errors.is_empty() => {
+            Ok(IncomingEvent { account, event_type, key, occurred_at, data })
+        }
+        _ => Err(ApiError::invalid(errors)),
+    }
+}
+
+/// The same error about the only event: its pointers begin at the event and not at its place in a list.
+fn without_index(mut error: ApiError) -> ApiError {
+    for invalid in &mut error.0.errors {
+        if let Some(rest) = invalid.pointer.strip_prefix("/0") {
+            invalid.pointer = rest.to_owned();
+        }
+    }
+    error.0.detail = error.0.detail.replace("the key of event 0 ", "the key ");
+    error
+}
+
+/// An event as callers read it.
+#[derive(Debug, Serialize)]
+pub(super) struct EventJson {
+    id: EventId,
+    account: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    key: Option<IdempotencyKey>,
+    occurred_at: Timestamp,
+    received_at: Timestamp,
+    data: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<Vec<super::deliveries::DeliveryJson>>,
+}
+
+impl EventJson {
+    fn of(event: &Event) -> Self {
+        let data = RawValue::from_string(event.data.text().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self {
+            id: event.id,
+            account: event.account.to_string(),
+            event_type: event.event_type.to_string(),
+            key: event.key.clone(),
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            data,
+            deliveries: None,
+        }
+    }
+}
+
+pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
+    let parameters = Parameters::read(query.as_deref(), &["account", "type", "since", "until", "data.", "limit", "cursor"])?;
+    let wanted = EventQuery {
+        account: parameters.parse("account")?,
+        event_type: parameters.parse("type")?,
+        since: parameters.parse("since")?,
+        until: parameters.parse("until")?,
+        fields: parameters.with_prefix("data.").map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        before: parameters.cursor()?.map(EventId::from_raw),
+        limit: parameters.limit()?,
+    };
+    let page = state.queue.events(&wanted).await?;
+    Ok(Listed::new(page.items.iter().map(|event| EventJson::of(event)).collect(), page.next))
+}
+
+pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let missing = || ApiError::not_found("event", &id);
+    let event_id: EventId = id.parse().map_err(|_| missing())?;
+    let event = state.queue.event(event_id).await?.ok_or_else(missing)?;
+    let deliveries = state.queue.deliveries_of(event_id).await?;
+    let mut body = EventJson::of(&event);
+    body.deliveries = Some(deliveries.iter().map(super::deliveries::DeliveryJson::of).collect());
+    Ok(Json(body))
+}

@@ -1,0 +1,82 @@
+//! Lists: `?limit=` and `?cursor=`, and `{"data": […], "next_cursor": …}`.
+
+use axum::Json;
+use serde::Serialize;
+
+use super::ApiError;
+use super::problem::Invalid;
+
+/// How many items a page has if the caller does not say.
+const LIMIT_DEFAULT: usize = 50;
+/// How many items a page has at most.
+const LIMIT_MAX: usize = 200;
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed<T> {
+    pub data: Vec<T>,
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Listed<T> {
+    pub fn new(data: Vec<T>, next: Option<u128>) -> Json<Self> {
+        Json(Self { data, next_cursor: next.map(|raw| format!("{raw:032x}")) })
+    }
+}
+
+/// Query parameters, which are all optional and known by name.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads a query string; a parameter whose name is not in `known` (or begins with an entry that
+    /// ends in a dot) is an error, since a filter that is silently ignored shows too much.
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, ApiError> {
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+        for (name, _) in &pairs {
+            let is_known = known.iter().any(|known| name == known || (known.ends_with('.') && name.starts_with(known)));
+            if !is_known {
+                let detail = format!("there is no parameter `{}` here; use {}", name.escape_debug(), known.join(", "));
+                return Err(ApiError::invalid(vec![Invalid::new("", "unknown_parameter", detail)]));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All parameters whose names begin with `prefix`, without it.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    }
+
+    /// The value of a parameter, read as a `T`.
+    pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        self.get(name).map(|value| value.parse().map_err(|error: T::Err| invalid_parameter(name, &error.to_string()))).transpose()
+    }
+
+    /// How many items are wanted.
+    pub fn limit(&self) -> Result<usize, ApiError> {
+        let limit = self.parse::<usize>("limit")?.unwrap_or(LIMIT_DEFAULT);
+        if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(invalid_parameter("limit", &format!("use 1 to {LIMIT_MAX}"))) }
+    }
+
+    /// Where the last page ended.
+    pub fn cursor(&self) -> Result<Option<u128>, ApiError> {
+        self.get("cursor")
+            .map(|text| {
+                u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| {
+                    invalid_parameter("cursor", "this is no cursor; pass on the `next_cursor` of the page before, unchanged")
+                })
+            })
+            .transpose()
+    }
+}
+
+/// The error for a query parameter.
+pub(super) fn invalid_parameter(name: &str, detail: &str) -> ApiError {
+    ApiError::invalid(vec![Invalid::new(name, "invalid_parameter", format!("parameter `{name}`: {detail}"))])
+}

@@ -1,0 +1,126 @@
+//! Errors as they go over the wire: RFC 9457 `application/problem+json`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::subscription::FieldError;
+use crate::template::Finding;
+
+/// A problem: what went wrong, and what to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A URI that names the kind of problem; `docs/errors.md` has a paragraph for each code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status, again.
+    pub status: u16,
+    /// Stable code.
+    pub code: &'static str,
+    /// What happened to which value, and what to do.
+    pub detail: String,
+    /// For invalid input: each fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Invalid>,
+    /// Seconds after which the same request may succeed.
+    #[serde(skip)]
+    pub retry_after_s: Option<u64>,
+}
+
+/// One fault of the input.
+#[derive(Debug, Clone, Serialize)]
+pub struct Invalid {
+    /// JSON pointer to the value.
+    pub pointer: String,
+    /// Stable code.
+    pub code: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// For templates: where in the text, and the repair.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A place in a template, lines and columns from 1.
+#[derive(Debug, Clone, Serialize)]
+pub struct Place {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<String>,
+}
+
+impl Problem {
+    /// A problem without details of the input.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:postrider:error:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").into(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// The same problem with the faults of the input.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Invalid>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The same problem, which may be gone after some seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl Invalid {
+    /// A fault at `pointer`.
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into(), place: None }
+    }
+}
+
+impl From<FieldError> for Invalid {
+    fn from(error: FieldError) -> Self {
+        Self { pointer: error.pointer, code: error.code, detail: error.detail, place: error.finding.map(|finding| Place::of(&finding)) }
+    }
+}
+
+impl Place {
+    fn of(finding: &Finding) -> Self {
+        Self {
+            line: finding.line,
+            column: finding.column,
+            end_line: finding.end_line,
+            end_column: finding.end_column,
+            suggestion: finding.suggestion.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

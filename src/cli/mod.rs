@@ -1,0 +1,100 @@
+//! The command line. Results go to standard output, everything else to standard error.
+//!
+//! Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 3 the store failed while serving.
+
+mod client;
+mod demo;
+mod input;
+mod receiver;
+mod send;
+mod serve;
+mod template;
+mod trigger;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Stores events and delivers them as postbacks, durably and under limits.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postrider",
+    version,
+    about,
+    after_help = "Examples:\n  postrider demo --once                 see three postbacks being delivered\n  postrider serve --allow-private       run the server, sending to this machine too\n  postrider trigger action.tracked      send a sample event to the server\n  postrider send --subscription sub.json --event examples/events/action.tracked.json --dry-run\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 the store failed while serving."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// From nothing to the first postback: a server, a receiver, three subscriptions, sample events
+    Demo(demo::DemoArguments),
+    /// Run the server
+    Serve(serve::ServeArguments),
+    /// Make one delivery without a server, and show request, response and verdict
+    Send(send::SendArguments),
+    /// Render, check, import and list templates
+    Template(template::TemplateArguments),
+    /// Send a sample event to a server
+    Trigger(trigger::TriggerArguments),
+}
+
+/// Exit code of a command that failed.
+const FAILED: u8 = 1;
+/// Exit code of wrong usage.
+const USAGE: u8 = 2;
+/// Exit code of a server whose store failed.
+const STORE_FAILED: u8 = 3;
+
+/// Why a command ended without doing what was asked.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { code: FAILED, error: error.into() }
+    }
+}
+
+impl Failure {
+    fn usage(message: impl std::fmt::Display) -> Self {
+        Self { code: USAGE, error: anyhow::anyhow!("{message}") }
+    }
+}
+
+/// Runs the program with the arguments and the environment of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::from(error)),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Send(arguments) => send::run(arguments).await,
+            Command::Template(arguments) => template::run(arguments).await,
+            Command::Trigger(arguments) => trigger::run(arguments).await,
+        }
+    });
+    // Look-ups of names may still hold a thread; nobody waits for their answers.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Prints an error with its causes, once.
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("error: {:#}", failure.error);
+    ExitCode::from(failure.code)
+}

@@ -1,0 +1,227 @@
+//! Settings of the server: what can be set, its default, and where it comes from.
+//!
+//! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
+//! does not exist is an error, so that a typo cannot leave a limit unset.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the server. Field docs are the documentation of the settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Folder for the embedded store and the operator's key.
+    pub data: PathBuf,
+    /// Address and port on which the API is served.
+    pub listen: SocketAddr,
+    /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
+    pub store: String,
+    /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.
+    pub allow_private: bool,
+    /// Networks that are sent to although they are not public, such as `10.1.0.0/16`.
+    pub allow: Vec<ipnet::IpNet>,
+    /// Networks that are never sent to.
+    pub deny: Vec<ipnet::IpNet>,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Most connections to the API at one time.
+    pub connections_max: usize,
+    /// Most requests in flight.
+    pub in_flight_max: usize,
+    /// Most requests in flight for one subscription.
+    pub in_flight_per_subscription_max: usize,
+    /// Most deliveries that wait for one subscription; beyond that events are answered with 429.
+    pub waiting_per_subscription_max: u64,
+    /// Days for which events, deliveries and attempts are kept.
+    pub retention_days: u32,
+    /// Days for which idempotency keys are remembered.
+    pub idempotency_days: u32,
+    /// Seconds that a shutdown waits for what is in flight.
+    pub drain_s: u64,
+    /// Bytes that must stay free on the disk; below that events are answered with 503.
+    pub disk_free_bytes_min: u64,
+    /// Form of the log: `text` or `json`.
+    pub log_format: LogFormat,
+    /// What is logged, as `level` or `module=level,…`.
+    pub log: String,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "postrider-data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            store: "sled".into(),
+            allow_private: false,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            body_bytes_max: 2 * 1024 * 1024,
+            connections_max: 10_000,
+            in_flight_max: 512,
+            in_flight_per_subscription_max: 32,
+            waiting_per_subscription_max: 10_000_000,
+            retention_days: 30,
+            idempotency_days: 30,
+            drain_s: 25,
+            disk_free_bytes_min: 64 * 1024 * 1024,
+            log_format: LogFormat::default(),
+            log: "info".into(),
+        }
+    }
+}
+
+/// Why settings were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file, variable or flag is wrong.
+    #[error("the settings are wrong: {0}")]
+    Invalid(#[from] config::ConfigError),
+    /// A value is outside of what makes sense.
+    #[error("the setting `{name}` is {value}; use {allowed}")]
+    OutOfRange {
+        /// Which setting.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads settings from `file`, if one is given, from `variables` (names and values of the
+    /// environment), and from `flags` (setting names and values).
+    ///
+    /// # Errors
+    /// [`SettingsError`] that names the setting and where its value came from.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, SettingsError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        let known = known_names();
+        for (name, value) in variables {
+            let Some(name) = name.strip_prefix("POSTRIDER_").map(str::to_ascii_lowercase) else { continue };
+            // Lists are written with commas; variables of the clients (`POSTRIDER_URL`) are not settings.
+            if known.contains(&name) {
+                builder = builder.set_override(name.as_str(), from_text(&name, &value))?;
+            }
+        }
+        for (name, value) in flags {
+            builder = builder.set_override(*name, from_text(name, value))?;
+        }
+        let settings: Self = builder.build()?.try_deserialize()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let outside = |name, value: String, allowed| Err(SettingsError::OutOfRange { name, value, allowed });
+        if !(1..=100_000).contains(&self.in_flight_max) {
+            return outside("in_flight_max", self.in_flight_max.to_string(), "1 to 100000");
+        }
+        if !(1..=10_000).contains(&self.in_flight_per_subscription_max) {
+            return outside("in_flight_per_subscription_max", self.in_flight_per_subscription_max.to_string(), "1 to 10000");
+        }
+        if !(1_024..=1_073_741_824).contains(&self.body_bytes_max) {
+            return outside("body_bytes_max", self.body_bytes_max.to_string(), "1024 to 1073741824 bytes");
+        }
+        if !(1..=3_650).contains(&self.retention_days) {
+            return outside("retention_days", self.retention_days.to_string(), "1 to 3650 days");
+        }
+        if !(1..=3_650).contains(&self.idempotency_days) {
+            return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
+        }
+        Ok(())
+    }
+
+    /// The store's location in full.
+    #[must_use]
+    pub fn store_location(&self) -> String {
+        match self.store.as_str() {
+            engine @ ("sled" | "redb") => format!("{engine}:{}", self.data.join("store").display()),
+            location => location.to_owned(),
+        }
+    }
+
+    /// How long idempotency keys are remembered.
+    #[must_use]
+    pub const fn key_lifetime(&self) -> Duration {
+        Duration::from_secs(self.idempotency_days as u64 * 86_400)
+    }
+
+    /// How long events are kept.
+    #[must_use]
+    pub const fn retention(&self) -> Duration {
+        Duration::from_secs(self.retention_days as u64 * 86_400)
+    }
+}
+
+fn known_names() -> Vec<String> {
+    match serde_json::to_value(Settings::default()) {
+        Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn from_text(name: &str, value: &str) -> config::Value {
+    let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
+    if matches!(name, "allow" | "deny") {
+        let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
+        return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
+    }
+    config::Value::new(origin.as_ref(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_variables_and_variables_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("postrider.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nretention_days = 7\nallow_private = true\nin_flight_max = 3").unwrap();
+        let variables = [
+            ("POSTRIDER_LISTEN", "127.0.0.1:2"),
+            ("POSTRIDER_RETENTION_DAYS", "8"),
+            ("POSTRIDER_URL", "x"),
+            ("HOME", "y"),
+            ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::read(Some(&file), variables, &[("listen", "127.0.0.1:3".into())]).unwrap();
+        assert_eq!(settings.listen.port(), 3);
+        assert_eq!((settings.retention_days, settings.allow_private, settings.in_flight_max), (8, true, 3));
+        assert_eq!(settings.deny.len(), 2);
+    }
+
+    #[test]
+    fn unknown_names_and_wrong_values_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("postrider.toml");
+        for text in ["retention = 7", "retention_days = \"soon\"", "retention_days = 0", "listen = \"here\""] {
+            std::fs::write(&file, text).unwrap();
+            assert!(Settings::read(Some(&file), [], &[]).is_err(), "{text}");
+        }
+        assert!(Settings::read(Some(&folder.path().join("none.toml")), [], &[]).is_err());
+    }
+}

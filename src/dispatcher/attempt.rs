@@ -1,0 +1,202 @@
+//! One attempt: build the request, take the permit, send, judge, settle.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::pace::Pace;
+use super::schedule::Message;
+use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse, SentRequest};
+use crate::clock::{Clock, Timestamp};
+use crate::delivery::{Next, Verdict, judge, next};
+use crate::event::Event;
+use crate::id::AttemptId;
+use crate::queue::{DueRow, Queue, Settlement};
+use crate::request::send::Transport;
+use crate::request::{DeliveryFacts, RequestTemplate};
+use crate::rng::mix;
+use crate::subscription::Subscription;
+
+/// How much of a response body is kept on record.
+const KEPT_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// What all attempts share.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    pub queue: Arc<Queue>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub messages: UnboundedSender<Message>,
+}
+
+/// What one attempt needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub subscription: Subscription,
+    pub template: Result<Arc<RequestTemplate>, Failure>,
+    pub row: DueRow,
+    /// Set if the ceiling counts this request.
+    pub pace: Option<Arc<Pace>>,
+}
+
+/// How an attempt ended, for its lane.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub outcome: Option<Outcome>,
+    pub retry_after: Option<Duration>,
+    /// Whether the job held a place before the gate and gave it up without passing.
+    pub left_gate: bool,
+}
+
+/// What an exchange is recorded with.
+struct Performed {
+    number: u32,
+    started_at: Timestamp,
+    duration: Duration,
+    request: Option<SentRequest>,
+    exchange: Exchange,
+}
+
+impl Workshop {
+    /// Makes the attempt and tells the dispatcher. A panic becomes an attempt that failed on our side.
+    pub async fn run(self: Arc<Self>, job: Job) {
+        let (subscription, delivery) = (job.subscription.id, job.row.delivery);
+        let paced = job.pace.is_some();
+        let mut passed = false;
+        let performed = AssertUnwindSafe(self.perform(&job, &mut passed)).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(delivery.id = %delivery, "an attempt panicked; it is recorded as failed on our side");
+            Some(self.not_sent(&job, Failure { kind: FailureKind::Local, detail: "internal error of the sender".into() }))
+        });
+        let mut ended = Ended { outcome: None, retry_after: None, left_gate: paced && !passed };
+        if let Some(performed) = performed {
+            self.settle(&job, performed, &mut ended).await;
+        }
+        self.queue.in_flight().end(delivery);
+        // The dispatcher drops its receiver only when it has stopped for good.
+        let _ = self.messages.send(Message::Ended { subscription, delivery, ended });
+    }
+
+    async fn perform(&self, job: &Job, passed: &mut bool) -> Option<Performed> {
+        let event = match self.event(&job.row).await {
+            Ok(event) => event?,
+            Err(failure) => return Some(self.not_sent(job, failure)),
+        };
+        let number = job.row.attempts + 1;
+        let facts = DeliveryFacts { id: job.row.delivery, attempt: number, at: self.clock.now() };
+        let built = job.template.clone().and_then(|template| template.build(&event, &facts).map_err(Failure::from));
+        let request = match built {
+            Ok(request) => request,
+            Err(failure) => return Some(self.not_sent(job, failure)),
+        };
+        if let Some(pace) = &job.pace {
+            pace.pass().await;
+            *passed = true;
+            let _ = self.messages.send(Message::PassedGate { subscription: job.subscription.id });
+        }
+        let (started_at, started) = (self.clock.now(), self.clock.instant());
+        let exchange = self.transport.send(&request, job.subscription.rules.timeout).await;
+        let duration = self.clock.instant().duration_since(started);
+        Some(Performed { number, started_at, duration, request: Some(request), exchange })
+    }
+
+    /// The event of a row; none if it is gone, which ends the attempt without a record.
+    async fn event(&self, row: &DueRow) -> Result<Option<Arc<Event>>, Failure> {
+        if let Some(event) = &row.event {
+            return Ok(Some(event.clone()));
+        }
+        match self.queue.event(row.delivery.event()).await {
+            Ok(Some(event)) => Ok(Some(event)),
+            Ok(None) => Err(Failure {
+                kind: FailureKind::NotRendered,
+                detail: "the stored event cannot be read; it is kept in quarantine, see `docs/store.md`".into(),
+            }),
+            Err(error) => {
+                tracing::error!(delivery.id = %row.delivery, %error, "the event of a due delivery cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    fn not_sent(&self, job: &Job, failure: Failure) -> Performed {
+        Performed {
+            number: job.row.attempts + 1,
+            started_at: self.clock.now(),
+            duration: Duration::ZERO,
+            request: None,
+            exchange: Exchange::Failed(failure),
+        }
+    }
+
+    async fn settle(&self, job: &Job, performed: Performed, ended: &mut Ended) {
+        let now = self.clock.now();
+        let rules = &job.subscription.rules;
+        let retry = &job.subscription.spec.retry;
+        let judgement = judge(&performed.exchange, rules.success_response.as_ref(), rules.error_response.as_ref(), retry.profile, now);
+        let seed = jitter_seed(job.row.delivery.raw(), performed.number);
+        let follows = next(now, performed.number, retry, &judgement, seed);
+        ended.outcome = Some(judgement.outcome);
+        if let Verdict::Retry { retry_after } = judgement.verdict {
+            ended.retry_after = retry_after;
+        }
+        let attempt = Attempt {
+            id: AttemptId::from_raw(self.queue.next_id(performed.started_at)),
+            number: performed.number,
+            started_at: performed.started_at,
+            duration_ms: u64::try_from(performed.duration.as_millis()).unwrap_or(u64::MAX),
+            outcome: judgement.outcome,
+            reason: judgement.reason,
+            request: performed.request,
+            response: kept(performed.exchange),
+            possible_repeat: self.queue.possibly_sent(job.row.due_at),
+            next_due_at: match follows {
+                Next::RetryAt(due_at) => Some(due_at),
+                Next::Delivered | Next::Dead(_) => None,
+            },
+        };
+        log(job, &attempt);
+        let settlement = Settlement {
+            delivery: job.row.delivery,
+            subscription: job.subscription.id,
+            leased_due_at: job.row.due_at,
+            attempt,
+            next: follows,
+            at: now,
+        };
+        if let Err(error) = self.queue.settle(settlement).await {
+            tracing::error!(delivery.id = %job.row.delivery, %error, "an attempt was not recorded; the delivery stays due and may be repeated");
+        }
+    }
+}
+
+/// Decides the jitter: the same delivery always waits the same time before the same attempt.
+fn jitter_seed(delivery: u128, number: u32) -> u64 {
+    mix((delivery >> 64) as u64) ^ mix(delivery as u64).rotate_left(17) ^ u64::from(number)
+}
+
+fn kept(exchange: Exchange) -> Option<ReceivedResponse> {
+    match exchange {
+        Exchange::Answered(mut response) => {
+            response.shorten(KEPT_BODY_BYTES_MAX);
+            Some(response)
+        }
+        Exchange::Failed(_) => None,
+    }
+}
+
+/// One line per attempt; no URL, header or body, which may hold secrets or personal data.
+fn log(job: &Job, attempt: &Attempt) {
+    tracing::info!(
+        account = %job.subscription.spec.account,
+        subscription.id = %job.subscription.id,
+        delivery.id = %job.row.delivery,
+        attempt.number = attempt.number,
+        outcome = attempt.outcome.as_str(),
+        status = attempt.response.as_ref().map(|response| response.status),
+        duration_ms = attempt.duration_ms,
+        next_due_at = attempt.next_due_at.map(tracing::field::display),
+        "attempt"
+    );
+}

@@ -1,0 +1,58 @@
+//! How many requests a lane may have in flight, by how its receiver has been doing.
+//!
+//! Each exchange that ends without an answer halves the allowance, down to one; each answer doubles
+//! it, up to the lane's cap. A dead receiver is thus probed by one request at a time, and after an
+//! outage its backlog ramps up instead of storming. Nothing is remembered over a restart.
+
+use crate::attempt::Outcome;
+
+/// The allowance of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    cap: usize,
+    allowance: usize,
+}
+
+impl Health {
+    /// Starts with the whole cap.
+    #[must_use]
+    pub const fn new(cap: usize) -> Self {
+        Self { cap, allowance: cap }
+    }
+
+    /// How many requests may be in flight.
+    #[must_use]
+    pub const fn allowance(&self) -> usize {
+        self.allowance
+    }
+
+    /// Takes note of how an attempt ended.
+    pub fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::TimedOut | Outcome::Unreachable | Outcome::Throttled => self.allowance = (self.allowance / 2).max(1),
+            Outcome::Delivered | Outcome::Refused | Outcome::UnexpectedResponse => self.allowance = (self.allowance * 2).min(self.cap),
+            Outcome::Blocked | Outcome::NotRendered | Outcome::Unknown => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_receiver_is_probed_one_by_one_and_a_living_one_ramps_up() {
+        let mut health = Health::new(32);
+        for _ in 0..10 {
+            health.note(Outcome::TimedOut);
+        }
+        assert_eq!(health.allowance(), 1);
+        let ramp: Vec<_> = (0..6)
+            .map(|_| {
+                health.note(Outcome::Delivered);
+                health.allowance()
+            })
+            .collect();
+        assert_eq!(ramp, [2, 4, 8, 16, 32, 32]);
+    }
+}

@@ -1,0 +1,259 @@
+//! One subscription's lane: what it has read ahead, what it has in flight, when it may go.
+//!
+//! The due index is the truth; the lane only reads ahead. Three rules keep a row from being lost or
+//! leased twice:
+//!
+//! 1. A scan always starts at the lane's first row and skips what the lane knows (read ahead or in
+//!    flight). There is no cursor that could pass a row which commits late.
+//! 2. A settled delivery is known until the notices of all earlier commits were taken, or a notice of
+//!    its first row, still under way, would lease it again.
+//! 3. No delivery is forgotten while a scan is under way: the scan may still bring its old row.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::health::Health;
+use super::pace::Pace;
+use crate::clock::Timestamp;
+use crate::id::DeliveryId;
+use crate::queue::{DuePage, DueRow, LaneNotice};
+use crate::subscription::{RateScope, Subscription, SubscriptionState};
+
+/// Rows that a lane reads ahead.
+pub(super) const WINDOW_ROWS: usize = 256;
+/// Rows that a lane looks through for a first attempt when its retries are held back by their ceiling.
+const LOOK_AHEAD_ROWS: usize = 4_096;
+/// How far ahead of its permit an attempt is prepared.
+const PREPARE_AHEAD: Duration = Duration::from_millis(25);
+
+/// A lane. The dispatcher's task owns it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub subscription: Subscription,
+    pub pace: Option<Arc<Pace>>,
+    pub health: Health,
+    /// Rows read ahead, earliest due first.
+    window: VecDeque<DueRow>,
+    /// Rows of which the request was not handed over yet, and which the ceiling counts.
+    pub before_gate: usize,
+    pub in_flight: usize,
+    /// Ids in the window or in flight, or settled and not yet safe to forget.
+    known: HashSet<DeliveryId>,
+    settled: Vec<DeliveryId>,
+    /// Rows are due in the index that were not read.
+    backlog: bool,
+    pub scanning: bool,
+    /// When the next row that was not read is due.
+    next_due: Option<Timestamp>,
+    /// Until when the receiver asked to be left alone.
+    pause_until: Option<Instant>,
+    /// Whether it stands in the ready queue.
+    pub queued: bool,
+    /// When its timer is set to.
+    pub timer: Option<Instant>,
+}
+
+/// What a lane can do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Send this row.
+    Start(DueRow),
+    /// Read its index: this many rows at most.
+    Scan { limit: usize },
+    /// Nothing before this moment.
+    WaitUntil(Instant),
+    /// Nothing until something else happens.
+    Idle,
+}
+
+impl Lane {
+    pub fn new(subscription: Subscription, pace: Option<Arc<Pace>>, in_flight_max: usize) -> Self {
+        Self {
+            subscription,
+            pace,
+            health: Health::new(in_flight_max),
+            window: VecDeque::new(),
+            before_gate: 0,
+            in_flight: 0,
+            known: HashSet::new(),
+            settled: Vec::new(),
+            backlog: true,
+            scanning: false,
+            next_due: None,
+            pause_until: None,
+            queued: false,
+            timer: None,
+        }
+    }
+
+    /// Takes over what commits told, at wall-clock time `now`.
+    pub fn notice(&mut self, notice: LaneNotice, now: Timestamp) {
+        if notice.forget {
+            self.forget_window();
+        }
+        for id in &notice.removed {
+            if let Some(place) = self.window.iter().position(|row| row.delivery == *id) {
+                self.window.remove(place);
+                self.known.remove(id);
+            }
+        }
+        for row in notice.fresh {
+            let in_turn = !self.backlog && !self.scanning && self.window.len() < WINDOW_ROWS;
+            let overtakes = self.holds_back_retries() && row.attempts == 0 && self.window.len() < 2 * WINDOW_ROWS;
+            if self.is_active() && (in_turn || overtakes) && self.known.insert(row.delivery) {
+                self.window.push_back(row);
+            } else {
+                self.backlog = true;
+            }
+        }
+        if let Some(due_at) = notice.earliest_due {
+            self.note_due(due_at, now);
+        }
+    }
+
+    fn note_due(&mut self, due_at: Timestamp, now: Timestamp) {
+        if due_at <= now {
+            self.backlog = true;
+        } else {
+            self.next_due = Some(self.next_due.map_or(due_at, |next| next.min(due_at)));
+        }
+    }
+
+    /// The ids that a scan must skip; from here on a scan is under way.
+    pub fn begin_scan(&mut self) -> HashSet<DeliveryId> {
+        self.scanning = true;
+        self.backlog = false;
+        self.next_due = None;
+        self.known.clone()
+    }
+
+    /// Takes over what a scan found. A scan that failed found nothing and leaves the backlog.
+    pub fn end_scan(&mut self, page: Option<DuePage>, now: Timestamp) {
+        self.scanning = false;
+        match page {
+            Some(page) if self.is_active() => {
+                for row in page.rows {
+                    if self.known.insert(row.delivery) {
+                        self.window.push_back(row);
+                    }
+                }
+                self.backlog |= page.more;
+                if let Some(due_at) = page.next_due {
+                    self.note_due(due_at, now);
+                }
+            }
+            _ => self.backlog = true,
+        }
+        self.forget_settled();
+    }
+
+    /// Takes note that an attempt is over; call after the notices were taken.
+    pub fn settle(&mut self, id: DeliveryId) {
+        self.settled.push(id);
+        if !self.scanning {
+            self.forget_settled();
+        }
+    }
+
+    fn forget_settled(&mut self) {
+        for id in self.settled.drain(..) {
+            self.known.remove(&id);
+        }
+    }
+
+    /// Forgets what was read ahead; it is still due in the index.
+    fn forget_window(&mut self) {
+        for row in self.window.drain(..) {
+            self.known.remove(&row.delivery);
+        }
+        self.backlog = true;
+    }
+
+    /// Takes over a changed subscription.
+    pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>) {
+        if subscription.spec.state == SubscriptionState::Paused {
+            self.forget_window();
+        } else if self.subscription.spec.state == SubscriptionState::Paused {
+            // Resumed by a person, who may know that the receiver is back earlier than it said.
+            self.pause_until = None;
+        }
+        self.subscription = subscription;
+        self.pace = pace;
+    }
+
+    /// Leaves the receiver alone until `until`.
+    pub fn pause(&mut self, until: Instant) {
+        self.pause_until = Some(self.pause_until.map_or(until, |present| present.max(until)));
+    }
+
+    fn is_active(&self) -> bool {
+        self.subscription.spec.state == SubscriptionState::Active
+    }
+
+    fn holds_back_retries(&self) -> bool {
+        self.pace.is_some() && self.subscription.spec.rate_scope == RateScope::Retries
+    }
+
+    /// Whether the ceiling counts the request for a row.
+    pub fn is_paced(&self, row: &DueRow) -> bool {
+        self.pace.is_some() && (self.subscription.spec.rate_scope == RateScope::All || row.attempts > 0)
+    }
+
+    /// What to do at this moment of the two clocks.
+    pub fn step(&mut self, now: Timestamp, instant: Instant) -> Step {
+        if !self.is_active() {
+            return Step::Idle;
+        }
+        if let Some(next) = self.next_due.filter(|next| *next <= now) {
+            self.next_due = None;
+            self.note_due(next, now);
+        }
+        if let Some(until) = self.pause_until.filter(|until| *until > instant) {
+            return Step::WaitUntil(until);
+        }
+        if self.in_flight >= self.health.allowance() {
+            return Step::Idle;
+        }
+        let gate_opens = self.gate_opens(instant);
+        let place = match gate_opens {
+            None => (!self.window.is_empty()).then_some(0),
+            Some(_) => self.window.iter().position(|row| !self.is_paced(row)),
+        };
+        if let Some(row) = place.and_then(|place| self.window.remove(place)) {
+            if self.is_paced(&row) {
+                self.before_gate += 1;
+            }
+            self.in_flight += 1;
+            return Step::Start(row);
+        }
+        if self.backlog && !self.scanning {
+            if self.window.is_empty() {
+                return Step::Scan { limit: WINDOW_ROWS };
+            }
+            if self.holds_back_retries() && self.window.len() < LOOK_AHEAD_ROWS {
+                return Step::Scan { limit: LOOK_AHEAD_ROWS - self.window.len() };
+            }
+        }
+        let wakes_at_due = self.next_due.map(|due_at| instant + due_at.since(now));
+        let wakes_at_gate = gate_opens.filter(|_| !self.window.is_empty());
+        match (wakes_at_due, wakes_at_gate) {
+            (Some(due), Some(gate)) => Step::WaitUntil(due.min(gate)),
+            (Some(at), None) | (None, Some(at)) => Step::WaitUntil(at),
+            (None, None) => Step::Idle,
+        }
+    }
+
+    /// When the next paced row may be started, if not at once. Enough are started early to keep the
+    /// gate busy, and no more, since each holds a place in flight.
+    fn gate_opens(&self, instant: Instant) -> Option<Instant> {
+        let pace = self.pace.as_ref()?;
+        let passes = u32::try_from(self.before_gate).unwrap_or(u32::MAX);
+        let next_pass = pace.next_pass().unwrap_or(instant).max(instant) + pace.interval().saturating_mul(passes);
+        let opens = next_pass.checked_sub(PREPARE_AHEAD).unwrap_or(next_pass);
+        // One attempt is always prepared ahead, or a long interval would begin only when it is over.
+        (opens > instant).then_some(opens)
+    }
+}

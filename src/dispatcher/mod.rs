@@ -1,0 +1,17 @@
+//! Makes what is owed happen: leases due deliveries, sends them under limits, settles the attempts.
+//!
+//! One task, the [`Dispatcher`], owns all lanes and decides who goes next; each attempt is a task of
+//! its own. A lane per subscription holds a small window of due rows, what it has in flight, its rate
+//! ceiling and its health. Ready lanes are served in turn, not by age, and each has its own cap, so
+//! that a receiver that hangs holds no more than that cap.
+//!
+//! What it does not do: it opens no store and answers no caller. What it covers: after any fault that
+//! ends, the queue drains without help, because due rows stay in the store until they are settled.
+
+mod attempt;
+mod health;
+mod lane;
+mod pace;
+mod schedule;
+
+pub use schedule::{Dispatcher, DispatcherSettings};

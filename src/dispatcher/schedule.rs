@@ -1,0 +1,379 @@
+//! The dispatcher's task: who goes next.
+//!
+//! Each turn takes the messages of attempts and scans, then the notices of commits, then lets settled
+//! deliveries be forgotten (that order is what [`super::lane`] relies on), then serves the ready lanes
+//! in turn while places in flight are free, and waits for whatever comes first.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Ended, Job, Workshop};
+use super::lane::{Lane, Step};
+use super::pace::Pace;
+use crate::attempt::{Failure, FailureKind};
+use crate::clock::Clock;
+use crate::id::{DeliveryId, SubscriptionId};
+use crate::queue::{CommitNotices, DuePage, DueRow, Queue, Registry, StoreError};
+use crate::request::RequestTemplate;
+use crate::request::send::Transport;
+use crate::subscription::Subscription;
+
+/// Longest wait for a due time before the wall clock is asked again, since it may have jumped.
+const CLOCK_CHECK: Duration = Duration::from_secs(10);
+/// Wait before an index is read again that could not be read.
+const SCAN_RETRY: Duration = Duration::from_secs(1);
+/// Starts of one lane before the next ready lane has its turn.
+const STARTS_PER_TURN: usize = 4;
+
+/// Limits of the dispatcher.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatcherSettings {
+    /// Most requests in flight.
+    pub in_flight_max: usize,
+    /// Most requests in flight for one subscription.
+    pub in_flight_per_subscription_max: usize,
+    /// How long a shutdown waits for what is in flight.
+    pub drain_max: Duration,
+}
+
+impl Default for DispatcherSettings {
+    fn default() -> Self {
+        Self { in_flight_max: 512, in_flight_per_subscription_max: 32, drain_max: Duration::from_secs(25) }
+    }
+}
+
+/// What attempts and scans tell the dispatcher.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// An attempt handed its request to the client under the ceiling.
+    PassedGate { subscription: SubscriptionId },
+    /// An attempt is over and settled.
+    Ended { subscription: SubscriptionId, delivery: DeliveryId, ended: Ended },
+    /// An index was read.
+    Scanned { subscription: SubscriptionId, page: Result<DuePage, StoreError> },
+}
+
+/// Sends what is due. Run it once per server.
+#[derive(Debug)]
+pub struct Dispatcher {
+    workshop: Arc<Workshop>,
+    settings: DispatcherSettings,
+    messages: UnboundedReceiver<Message>,
+    notices: Arc<CommitNotices>,
+    lanes: HashMap<SubscriptionId, Lane>,
+    templates: HashMap<(SubscriptionId, u32), Result<Arc<RequestTemplate>, Failure>>,
+    ready: VecDeque<SubscriptionId>,
+    timers: BTreeSet<(Instant, SubscriptionId)>,
+    in_flight: usize,
+    /// Attempts and scans; they end with the dispatcher.
+    tasks: JoinSet<()>,
+    /// Ends of attempts whose deliveries are forgotten after the next notices.
+    ended: Vec<(SubscriptionId, DeliveryId)>,
+    registry: Arc<Registry>,
+}
+
+impl Dispatcher {
+    /// A dispatcher of `queue` that sends by `transport`.
+    #[must_use]
+    pub fn new(queue: Arc<Queue>, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, settings: DispatcherSettings) -> Self {
+        let (sender, messages) = unbounded_channel();
+        let notices = queue.notices();
+        Self {
+            workshop: Arc::new(Workshop { queue, transport, clock, messages: sender }),
+            settings,
+            messages,
+            notices,
+            lanes: HashMap::new(),
+            templates: HashMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            in_flight: 0,
+            tasks: JoinSet::new(),
+            ended: Vec::new(),
+            registry: Arc::default(),
+        }
+    }
+
+    /// Sends until `stop`, then waits for what is in flight, up to the limit. What is not over by then
+    /// stays due and is sent again by the next start.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut changes = self.workshop.queue.changes();
+        let notices = self.notices.clone();
+        self.follow_registry(true);
+        loop {
+            // A change that was answered holds for every event that was accepted after it.
+            if changes.has_changed().unwrap_or(false) {
+                changes.mark_unchanged();
+                self.follow_registry(false);
+            }
+            self.take_messages();
+            self.take_notices();
+            self.forget_ended();
+            self.fire_timers();
+            self.serve();
+            let wakes_at = self.timers.first().map(|(at, _)| *at);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(message) = self.messages.recv() => self.take(message),
+                () = notices.posted() => {}
+                Ok(()) = changes.changed() => changes.mark_changed(),
+                () = sleep_until(wakes_at) => {}
+            }
+        }
+        self.drain().await;
+    }
+
+    async fn drain(&mut self) {
+        let deadline = self.workshop.clock.instant() + self.settings.drain_max;
+        tracing::info!(in_flight = self.in_flight, "stopping: waiting for what is in flight");
+        while self.in_flight > 0 {
+            match tokio::time::timeout_at(deadline, self.messages.recv()).await {
+                Ok(Some(message)) => self.take(message),
+                _ => break,
+            }
+        }
+        if self.in_flight > 0 {
+            tracing::warn!(in_flight = self.in_flight, "stopped with requests in flight; they stay due and may be repeated");
+        }
+    }
+
+    fn take_messages(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::PassedGate { subscription } => {
+                if let Some(lane) = self.lanes.get_mut(&subscription) {
+                    lane.before_gate = lane.before_gate.saturating_sub(1);
+                }
+                self.make_ready(subscription);
+            }
+            Message::Ended { subscription, delivery, ended } => self.take_end(subscription, delivery, &ended),
+            Message::Scanned { subscription, page } => self.take_scan(subscription, page),
+        }
+    }
+
+    fn take_end(&mut self, subscription: SubscriptionId, delivery: DeliveryId, ended: &Ended) {
+        self.in_flight -= 1;
+        self.ended.push((subscription, delivery));
+        let instant = self.workshop.clock.instant();
+        if let Some(lane) = self.lanes.get_mut(&subscription) {
+            lane.in_flight -= 1;
+            if ended.left_gate {
+                lane.before_gate = lane.before_gate.saturating_sub(1);
+            }
+            if let Some(outcome) = ended.outcome {
+                lane.health.note(outcome);
+            }
+            if let Some(wait) = ended.retry_after.filter(|wait| !wait.is_zero()) {
+                lane.pause(instant + wait);
+            }
+        }
+        self.make_ready(subscription);
+    }
+
+    fn take_scan(&mut self, subscription: SubscriptionId, page: Result<DuePage, StoreError>) {
+        let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
+        let Some(lane) = self.lanes.get_mut(&subscription) else { return };
+        match page {
+            Ok(page) => {
+                lane.end_scan(Some(page), now);
+                self.make_ready(subscription);
+            }
+            Err(error) => {
+                tracing::error!(subscription.id = %subscription, %error, "due deliveries cannot be read; trying again");
+                lane.end_scan(None, now);
+                self.set_timer(subscription, instant + SCAN_RETRY);
+            }
+        }
+    }
+
+    fn take_notices(&mut self) {
+        let now = self.workshop.clock.now();
+        // In the order of ids, so that a simulation runs the same way twice.
+        let mut notices: Vec<_> = self.notices.take().into_iter().collect();
+        notices.sort_unstable_by_key(|(subscription, _)| *subscription);
+        for (subscription, notice) in notices {
+            // A subscription without a lane was just created, and its lane reads its index when it
+            // starts; or it was deleted, and its rows are being ended.
+            if let Some(lane) = self.lanes.get_mut(&subscription) {
+                lane.notice(notice, now);
+                self.make_ready(subscription);
+            }
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        for (subscription, delivery) in self.ended.drain(..) {
+            if let Some(lane) = self.lanes.get_mut(&subscription) {
+                lane.settle(delivery);
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let instant = self.workshop.clock.instant();
+        while let Some((at, subscription)) = self.timers.first().copied().filter(|(at, _)| *at <= instant) {
+            self.timers.remove(&(at, subscription));
+            if let Some(lane) = self.lanes.get_mut(&subscription) {
+                lane.timer = None;
+            }
+            self.make_ready(subscription);
+        }
+    }
+
+    fn set_timer(&mut self, subscription: SubscriptionId, at: Instant) {
+        let latest = self.workshop.clock.instant() + CLOCK_CHECK;
+        let Some(lane) = self.lanes.get_mut(&subscription) else { return };
+        if let Some(previous) = lane.timer.replace(at.min(latest)) {
+            self.timers.remove(&(previous, subscription));
+        }
+        self.timers.insert((at.min(latest), subscription));
+    }
+
+    fn make_ready(&mut self, subscription: SubscriptionId) {
+        if let Some(lane) = self.lanes.get_mut(&subscription)
+            && !lane.queued
+        {
+            lane.queued = true;
+            self.ready.push_back(subscription);
+        }
+    }
+
+    /// Serves the ready lanes in turn. A lane that could go on but finds no place keeps its turn.
+    fn serve(&mut self) {
+        while let Some(subscription) = self.ready.front().copied() {
+            if self.in_flight >= self.settings.in_flight_max {
+                return;
+            }
+            self.ready.pop_front();
+            if self.serve_lane(subscription) {
+                self.ready.push_back(subscription);
+            } else if let Some(lane) = self.lanes.get_mut(&subscription) {
+                lane.queued = false;
+            }
+        }
+    }
+
+    /// Lets one lane have its turn; tells whether it may have more to do at once.
+    fn serve_lane(&mut self, subscription: SubscriptionId) -> bool {
+        for _ in 0..STARTS_PER_TURN {
+            if self.in_flight >= self.settings.in_flight_max {
+                return true;
+            }
+            let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
+            let Some(lane) = self.lanes.get_mut(&subscription) else { return false };
+            match lane.step(now, instant) {
+                Step::Start(row) => self.start(subscription, row),
+                Step::Scan { limit } => {
+                    self.scan(subscription, limit);
+                    return false;
+                }
+                Step::WaitUntil(at) => {
+                    self.set_timer(subscription, at);
+                    return false;
+                }
+                Step::Idle => return false,
+            }
+        }
+        true
+    }
+
+    fn start(&mut self, subscription: SubscriptionId, row: DueRow) {
+        let template = self.template(subscription, row.template_version);
+        let Some(lane) = self.lanes.get(&subscription) else { return };
+        let timeout = lane.subscription.rules.timeout;
+        let pace = lane.pace.clone().filter(|_| lane.is_paced(&row));
+        let job = Job { subscription: lane.subscription.clone(), template, row, pace };
+        self.workshop.queue.in_flight().begin(job.row.delivery, self.workshop.clock.now().after(timeout));
+        self.in_flight += 1;
+        self.tasks.spawn(self.workshop.clone().run(job));
+    }
+
+    fn scan(&mut self, subscription: SubscriptionId, limit: usize) {
+        let Some(lane) = self.lanes.get_mut(&subscription) else { return };
+        let skip = lane.begin_scan();
+        let workshop = self.workshop.clone();
+        self.tasks.spawn(async move {
+            let page = workshop.queue.due(subscription, workshop.clock.now(), &skip, limit).await;
+            let _ = workshop.messages.send(Message::Scanned { subscription, page });
+        });
+    }
+
+    /// The compiled template of one version, compiled on first use.
+    fn template(&mut self, id: SubscriptionId, version: u32) -> Result<Arc<RequestTemplate>, Failure> {
+        let registry = &self.registry;
+        self.templates.entry((id, version)).or_insert_with(|| compile(registry, id, version)).clone()
+    }
+
+    /// Makes the lanes those of the present configuration.
+    fn follow_registry(&mut self, at_start: bool) {
+        self.registry = self.workshop.queue.registry();
+        let registry = self.registry.clone();
+        self.templates.retain(|(id, version), _| registry.template(*id, *version).is_some());
+        let gone: Vec<_> = self.lanes.keys().filter(|id| registry.subscription(**id).is_none()).copied().collect();
+        for id in gone {
+            if let Some(Lane { timer: Some(at), .. }) = self.lanes.remove(&id) {
+                self.timers.remove(&(at, id));
+            }
+        }
+        let mut subscriptions: Vec<_> = registry.subscriptions().collect();
+        subscriptions.sort_unstable_by_key(|subscription| subscription.id);
+        for subscription in subscriptions {
+            self.follow_subscription(subscription, at_start);
+        }
+    }
+
+    fn follow_subscription(&mut self, subscription: &Subscription, at_start: bool) {
+        let id = subscription.id;
+        match self.lanes.get_mut(&id) {
+            Some(lane) if lane.subscription.version == subscription.version => return,
+            Some(lane) => {
+                let pace = changed_pace(lane, subscription, &self.workshop.clock);
+                lane.change(subscription.clone(), pace);
+            }
+            None => {
+                let interval = subscription.rules.request_interval;
+                let pace = interval.map(|interval| Arc::new(Pace::new(interval, self.workshop.clock.clone(), at_start)));
+                self.lanes.insert(id, Lane::new(subscription.clone(), pace, self.settings.in_flight_per_subscription_max));
+            }
+        }
+        self.make_ready(id);
+    }
+}
+
+/// The pace of a changed subscription: the present one if its interval is the same, since it knows the last pass.
+fn changed_pace(lane: &Lane, subscription: &Subscription, clock: &Arc<dyn Clock>) -> Option<Arc<Pace>> {
+    let interval = subscription.rules.request_interval?;
+    match &lane.pace {
+        Some(pace) if pace.interval() == interval => Some(pace.clone()),
+        _ => Some(Arc::new(Pace::new(interval, clock.clone(), true))),
+    }
+}
+
+fn compile(registry: &Registry, id: SubscriptionId, version: u32) -> Result<Arc<RequestTemplate>, Failure> {
+    let not_rendered = |detail: String| Failure { kind: FailureKind::NotRendered, detail };
+    let request = registry.template(id, version).ok_or_else(|| {
+        not_rendered(format!("version {version} of the template is not kept any more; retry the delivery to use the present one"))
+    })?;
+    let account = registry.subscription(id).map(|subscription| subscription.spec.account.clone());
+    let names = account.map(|account| registry.field_names(&account)).unwrap_or_default();
+    RequestTemplate::compile(request, &names).map(Arc::new).map_err(Failure::from)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

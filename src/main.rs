@@ -1,0 +1,5 @@
+//! The `postrider` program.
+
+fn main() -> std::process::ExitCode {
+    postrider::cli::run()
+}

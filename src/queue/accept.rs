@@ -1,0 +1,114 @@
+//! From what a caller reports to one commit: find the subscriptions, work out the due times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Queue;
+use crate::clock::Timestamp;
+use crate::delivery::OrderKey;
+use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
+use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey};
+use crate::subscription::{Order, Subscription};
+
+/// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
+const FIRST_DUE_MAX: Duration = Duration::from_secs(60 * 86_400);
+
+/// An event as it was reported.
+#[derive(Debug, Clone)]
+pub struct IncomingEvent {
+    /// Whose.
+    pub account: AccountId,
+    /// What kind.
+    pub event_type: EventType,
+    /// The caller's key.
+    pub key: Option<IdempotencyKey>,
+    /// When it happened, as the caller wrote it, and as a time; none: now.
+    pub occurred_at: Option<(String, Timestamp)>,
+    /// The macro values.
+    pub data: EventData,
+}
+
+/// Why events were not accepted. Nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitError {
+    /// No account of this id exists.
+    #[error("account `{account}` does not exist; create it with `POST /v1/accounts`")]
+    UnknownAccount {
+        /// Which event of the call, from 0.
+        index: usize,
+        /// The account.
+        account: AccountId,
+    },
+    /// No event type of this name exists.
+    #[error("event type `{event_type}` is not registered; `GET /v1/event-types` lists those that are")]
+    UnknownEventType {
+        /// Which event of the call, from 0.
+        index: usize,
+        /// The event type.
+        event_type: EventType,
+    },
+    /// The store refused or failed.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+}
+
+impl Queue {
+    /// Stores events with one delivery for each interested subscription: all or none, on disk when
+    /// this returns. The answers are in the order of the events.
+    ///
+    /// # Errors
+    /// [`EmitError`], and nothing is stored.
+    pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Accepted>, EmitError> {
+        let registry = self.registry();
+        let now = self.clock.now();
+        let mut prepared = Vec::with_capacity(events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            if registry.account(&event.account).is_none() {
+                return Err(EmitError::UnknownAccount { index, account: event.account });
+            }
+            if !registry.knows_event_type(&event.event_type) {
+                return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
+            }
+            let key = event.key.map(|text| NewKey {
+                digest: text.digest(&event.account),
+                fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
+                expires_at: now.after(self.key_lifetime),
+                text,
+            });
+            let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+            let deliveries = registry
+                .subscriptions_of(&event.account)
+                .filter(|subscription| subscription.wants(&event.event_type, &event.data))
+                .take(usize::from(u16::MAX))
+                .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
+                .collect();
+            prepared.push(NewEvent {
+                account: event.account,
+                event_type: event.event_type,
+                key,
+                occurred_at,
+                received_at: now,
+                data: Arc::new(event.data),
+                deliveries,
+            });
+        }
+        Ok(self.store.accept(prepared).await?)
+    }
+}
+
+fn new_delivery(subscription: &Subscription, occurred_at: Timestamp, now: Timestamp, data: &EventData) -> NewDelivery {
+    let due_at = occurred_at.after(subscription.rules.minimum_delay).max(now).min(now.after(FIRST_DUE_MAX));
+    let order_key = match subscription.spec.order {
+        Order::None => None,
+        Order::Action => data.scalar("ActionId").filter(|id| !id.is_empty()).map(|id| order_key(&id)),
+    };
+    NewDelivery { subscription: subscription.id, template_version: subscription.template_version, due_at, order_key }
+}
+
+fn order_key(action_id: &str) -> OrderKey {
+    let mut key = OrderKey::default();
+    key.copy_from_slice(&Sha256::digest(action_id.as_bytes())[..16]);
+    key
+}

@@ -1,0 +1,265 @@
+//! Changes of configuration: stored first, then visible to routing and to the dispatcher.
+
+use std::sync::Arc;
+
+use super::registry::StoredSubscription;
+use super::{Account, Queue, Registry};
+use crate::clock::Timestamp;
+use crate::event::AccountId;
+use crate::id::SubscriptionId;
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, StoreError};
+use crate::subscription::{FieldError, Subscription, SubscriptionSpec, SubscriptionWarning, check};
+
+/// Most deliveries that are ended by one commit.
+const END_STEP: usize = 1_000;
+
+/// A subscription as it is after a change, with what is allowed and probably not meant.
+#[derive(Debug)]
+pub struct Change {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// Findings that do not refuse it.
+    pub warnings: Vec<SubscriptionWarning>,
+}
+
+/// Why a subscription was not created or changed. Nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureSubscriptionError {
+    /// No account of this id exists.
+    #[error("account `{0}` does not exist; create it with `POST /v1/accounts`")]
+    UnknownAccount(AccountId),
+    /// There is no such subscription.
+    #[error("there is no subscription {0}")]
+    NotFound(SubscriptionId),
+    /// Fields are wrong.
+    #[error("the subscription has {} invalid fields", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// It belongs to another account.
+    #[error("a subscription stays with its account; create another one for account `{0}`")]
+    AccountChanged(AccountId),
+    /// The order cannot change while deliveries wait.
+    #[error("{waiting} deliveries are waiting; let them be delivered or cancel them, then change `order`")]
+    OrderHasWaiting {
+        /// How many.
+        waiting: u64,
+    },
+    /// The version is not the one the caller has read.
+    #[error("the subscription is at version {version}; read it again and repeat the change on that")]
+    VersionMismatch {
+        /// The present version.
+        version: u32,
+    },
+    /// It was not stored.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
+}
+
+impl From<StoreError> for ConfigureSubscriptionError {
+    fn from(error: StoreError) -> Self {
+        Self::Configure(error.into())
+    }
+}
+
+impl Queue {
+    /// Creates an account.
+    ///
+    /// # Errors
+    /// [`ConfigureError::Conflict`] if the id is taken.
+    pub async fn create_account(&self, account: Account) -> Result<(), ConfigureError> {
+        let _turn = self.configuring.lock().await;
+        let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
+        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await?;
+        self.publish(|registry| registry.put_account(account));
+        Ok(())
+    }
+
+    /// Creates a subscription.
+    ///
+    /// # Errors
+    /// [`ConfigureSubscriptionError`], and nothing is stored.
+    pub async fn create_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
+        let _turn = self.configuring.lock().await;
+        let now = self.clock.now();
+        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), spec)?;
+        self.store
+            .configure(vec![
+                ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: true },
+                ConfigurationChange::Put { record: template_record(&subscription), if_absent: true },
+            ])
+            .await?;
+        self.publish(|registry| registry.put_subscription(subscription.clone()));
+        Ok(Change { subscription, warnings })
+    }
+
+    /// Changes a subscription to what `edit` makes of its present spec.
+    ///
+    /// `expected_version` refuses the change if somebody else was faster.
+    ///
+    /// # Errors
+    /// [`ConfigureSubscriptionError`], and nothing is stored; what `edit` returns is passed on.
+    pub async fn change_subscription<E: From<ConfigureSubscriptionError>>(
+        &self,
+        id: SubscriptionId,
+        expected_version: Option<u32>,
+        edit: impl FnOnce(&SubscriptionSpec) -> Result<SubscriptionSpec, E> + Send,
+    ) -> Result<Change, E> {
+        let _turn = self.configuring.lock().await;
+        let registry = self.registry();
+        let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
+        if expected_version.is_some_and(|version| version != present.version) {
+            return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version }.into());
+        }
+        let spec = edit(&present.spec)?;
+        Ok(self.replace(&registry, present, spec).await?)
+    }
+
+    async fn replace(
+        &self,
+        registry: &Registry,
+        present: &Subscription,
+        spec: SubscriptionSpec,
+    ) -> Result<Change, ConfigureSubscriptionError> {
+        if spec.account != present.spec.account {
+            return Err(ConfigureSubscriptionError::AccountChanged(spec.account));
+        }
+        let id = present.id;
+        let waiting = self.waiting(id).await?;
+        if spec.order != present.spec.order && waiting > 0 {
+            return Err(ConfigureSubscriptionError::OrderHasWaiting { waiting });
+        }
+        let version = present.version + 1;
+        let template_version = if spec.request == present.spec.request { present.template_version } else { version };
+        let times = (present.created_at, self.clock.now());
+        let (subscription, warnings) = self.checked(id, version, template_version, times, spec)?;
+        let mut changes = vec![
+            ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: false },
+            ConfigurationChange::Put { record: template_record(&subscription), if_absent: false },
+        ];
+        // An old template is needed as long as a delivery that is pinned to it may still be sent.
+        let forgotten: Vec<u32> = if waiting == 0 {
+            registry
+                .template_versions(id)
+                .into_iter()
+                .filter(|kept| *kept != template_version && *kept != present.template_version)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        changes.extend(
+            forgotten
+                .iter()
+                .map(|version| ConfigurationChange::Remove { kind: ConfigurationKind::TemplateVersion, id: template_id(id, *version) }),
+        );
+        self.store.configure(changes).await?;
+        self.publish(|registry| {
+            registry.put_subscription(subscription.clone());
+            forgotten.iter().for_each(|version| registry.remove_template(id, *version));
+        });
+        Ok(Change { subscription, warnings })
+    }
+
+    /// Deletes a subscription. Its waiting deliveries end as cancelled, in steps, after this returns.
+    ///
+    /// # Errors
+    /// [`ConfigureSubscriptionError`], and nothing is changed.
+    pub async fn delete_subscription(&self, id: SubscriptionId, expected_version: Option<u32>) -> Result<(), ConfigureSubscriptionError> {
+        let _turn = self.configuring.lock().await;
+        let registry = self.registry();
+        let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
+        if expected_version.is_some_and(|version| version != present.version) {
+            return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
+        }
+        let mut changes = vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }];
+        changes.extend(
+            registry
+                .template_versions(id)
+                .into_iter()
+                .map(|version| ConfigurationChange::Remove { kind: ConfigurationKind::TemplateVersion, id: template_id(id, version) }),
+        );
+        self.store.configure(changes).await?;
+        self.publish(|registry| registry.remove_subscription(id));
+        Ok(())
+    }
+
+    /// Ends the waiting deliveries of subscriptions that no longer exist, in small steps.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails; the rest is ended by the next call.
+    pub async fn end_orphans(&self) -> Result<(), StoreError> {
+        for counts in self.store.counts().await? {
+            if counts.counts.waiting == 0 || self.registry().subscription(counts.subscription).is_some() {
+                continue;
+            }
+            while self.store.end_deliveries(counts.subscription, self.clock.now(), END_STEP).await? > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a spec as it would be stored, without storing it.
+    ///
+    /// # Errors
+    /// [`ConfigureSubscriptionError`] as for creating it.
+    pub fn preview_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
+        let now = self.clock.now();
+        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), spec)?;
+        Ok(Change { subscription, warnings })
+    }
+
+    fn checked(
+        &self,
+        id: SubscriptionId,
+        version: u32,
+        template_version: u32,
+        (created_at, updated_at): (Timestamp, Timestamp),
+        spec: SubscriptionSpec,
+    ) -> Result<(Subscription, Vec<SubscriptionWarning>), ConfigureSubscriptionError> {
+        let registry = self.registry();
+        if registry.account(&spec.account).is_none() {
+            return Err(ConfigureSubscriptionError::UnknownAccount(spec.account));
+        }
+        let names = registry.field_names(&spec.account);
+        let (rules, warnings) =
+            check(&spec, &names, &|event_type| registry.knows_event_type(event_type)).map_err(ConfigureSubscriptionError::Invalid)?;
+        let subscription =
+            Subscription { id, version, template_version, created_at, updated_at, spec: Arc::new(spec), rules: Arc::new(rules) };
+        Ok((subscription, warnings))
+    }
+
+    async fn waiting(&self, id: SubscriptionId) -> Result<u64, StoreError> {
+        let counts = self.store.counts().await?;
+        Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
+    }
+
+    fn publish(&self, edit: impl FnOnce(&mut Registry)) {
+        let mut registry = Registry::clone(&self.registry());
+        edit(&mut registry);
+        *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
+    let value = serde_json::to_string(value).expect("configuration has only text keys, so it can be written as JSON");
+    ConfigurationRecord { kind, id, value }
+}
+
+fn subscription_record(subscription: &Subscription) -> ConfigurationRecord {
+    let stored = StoredSubscription {
+        version: subscription.version,
+        template_version: subscription.template_version,
+        created_at: subscription.created_at,
+        updated_at: subscription.updated_at,
+        spec: (*subscription.spec).clone(),
+    };
+    record(ConfigurationKind::Subscription, subscription.id.to_string(), &stored)
+}
+
+fn template_id(id: SubscriptionId, version: u32) -> String {
+    format!("{id}/{version}")
+}
+
+fn template_record(subscription: &Subscription) -> ConfigurationRecord {
+    record(ConfigurationKind::TemplateVersion, template_id(subscription.id, subscription.template_version), &subscription.spec.request)
+}

@@ -1,0 +1,245 @@
+//! Between callers and the dispatcher: accept events, lease what is due, settle attempts.
+//!
+//! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
+//! attempt and the state that follows it. What this module adds is the configuration in memory, by
+//! which an event finds its subscriptions, and the list of what is in flight.
+
+mod accept;
+mod configure;
+mod in_flight;
+mod registry;
+mod retention;
+
+pub use accept::{EmitError, IncomingEvent};
+pub use configure::{Change, ConfigureSubscriptionError};
+pub use in_flight::InFlight;
+pub use registry::{Account, Registry};
+pub use retention::{RetentionSettings, sweep};
+
+pub use crate::store::{
+    AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
+    Page, Settlement, StoreError, SubscriptionCounts,
+};
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::attempt::Attempt;
+use crate::clock::{Clock, Timestamp};
+use crate::delivery::{Delivery, DeliveryState, StateName};
+use crate::event::Event;
+use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::store::Store;
+
+/// The queue of one server. Share it in an [`Arc`].
+#[derive(Debug)]
+pub struct Queue {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    registry: RwLock<Arc<Registry>>,
+    /// Held while configuration is changed, so that changes reach the registry in the order of their commits.
+    configuring: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+    in_flight: InFlight,
+    key_lifetime: Duration,
+}
+
+impl Queue {
+    /// Reads the configuration from `store`.
+    ///
+    /// `tag` marks the ids that this process gives to subscriptions and attempts; `key_lifetime` is
+    /// how long idempotency keys are remembered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the configuration cannot be read.
+    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
+        let registry = Registry::read(&store.configuration().await?);
+        Ok(Self {
+            store,
+            clock,
+            ids: IdSource::new(tag, 0),
+            registry: RwLock::new(Arc::new(registry)),
+            configuring: tokio::sync::Mutex::new(()),
+            changed: watch::Sender::new(0),
+            in_flight: InFlight::default(),
+            key_lifetime,
+        })
+    }
+
+    /// The present configuration.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells of changes of the configuration.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What is in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// What commits tell the dispatcher.
+    #[must_use]
+    pub fn notices(&self) -> Arc<CommitNotices> {
+        self.store.notices()
+    }
+
+    /// An id for something that happens at `now`.
+    #[must_use]
+    pub fn next_id(&self, now: Timestamp) -> u128 {
+        self.ids.next(now.unix_ms())
+    }
+
+    /// Whether a request for a row with this due time may have been sent by an earlier process.
+    #[must_use]
+    pub fn possibly_sent(&self, due_at: Timestamp) -> bool {
+        self.store.unclean_stop().is_some_and(|opened_at| due_at <= opened_at)
+    }
+
+    /// The rows of a subscription that are due at `until`; see [`Store::due`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if the index cannot be read.
+    pub async fn due(
+        &self,
+        subscription: SubscriptionId,
+        until: Timestamp,
+        skip: &HashSet<DeliveryId>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        self.store.due(subscription, until, skip, limit).await
+    }
+
+    /// Records an attempt and what follows it; see [`Store::settle`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written; the delivery is then still due.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
+        self.store.settle(settlement).await
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
+        self.store.event(id).await
+    }
+
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn events(&self, query: &EventQuery) -> Result<Page<Arc<Event>>, StoreError> {
+        self.store.events(query).await
+    }
+
+    /// The deliveries of one event.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn deliveries_of(&self, id: EventId) -> Result<Vec<Delivery>, StoreError> {
+        let mut deliveries = self.store.deliveries_of(id).await?;
+        deliveries.iter_mut().for_each(|delivery| self.show_lease(delivery));
+        Ok(deliveries)
+    }
+
+    /// One delivery; shown as leased while its request is in flight.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let mut delivery = self.store.delivery(id).await?;
+        if let Some(delivery) = &mut delivery {
+            self.show_lease(delivery);
+        }
+        Ok(delivery)
+    }
+
+    /// The attempts of one delivery.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        self.store.attempts(id).await
+    }
+
+    /// Deliveries, newest first; those in flight are shown, and found, as leased.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, StoreError> {
+        let wanted = query.state;
+        let stored = DeliveryQuery { state: wanted.map(as_stored), ..query.clone() };
+        let mut page = self.store.deliveries(&stored).await?;
+        page.items.iter_mut().for_each(|delivery| self.show_lease(delivery));
+        page.items.retain(|delivery| wanted.is_none_or(|state| delivery.state.name() == state));
+        Ok(page)
+    }
+
+    fn show_lease(&self, delivery: &mut Delivery) {
+        if let (DeliveryState::Pending { .. }, Some(until)) = (delivery.state, self.in_flight.until(delivery.id)) {
+            delivery.state = DeliveryState::Leased { until };
+        }
+    }
+
+    /// Ends a delivery as cancelled.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
+    pub async fn cancel(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
+        self.store.cancel(id, self.clock.now()).await
+    }
+
+    /// Makes a pending or dead delivery due now, rendered with the subscription's present template.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
+    pub async fn retry(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
+        let delivery = self.store.delivery(id).await?.ok_or(ChangeError::NotFound(id))?;
+        let registry = self.registry();
+        let Some(subscription) = registry.subscription(delivery.subscription) else {
+            return Err(ChangeError::Decided { delivery: id, state: StateName::Cancelled });
+        };
+        self.store.retry(id, self.clock.now(), Some(subscription.template_version)).await
+    }
+
+    /// The counts of every subscription.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError> {
+        self.store.counts().await
+    }
+
+    /// Waits until the store has failed for good and says why.
+    pub async fn failed(&self) -> StoreError {
+        self.store.failed().await
+    }
+
+    /// Syncs and closes the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the last sync failed.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+/// The state under which the store keeps what is shown as `state`.
+const fn as_stored(state: StateName) -> StateName {
+    match state {
+        StateName::Leased => StateName::Pending,
+        other => other,
+    }
+}

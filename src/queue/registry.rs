@@ -1,0 +1,183 @@
+//! The configuration in memory: accounts, subscriptions, event types, template versions.
+//!
+//! A registry never changes; a change makes another one. Readers keep the one they took.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{AccountId, EventType, catalogue};
+use crate::id::SubscriptionId;
+use crate::store::{ConfigurationKind, ConfigurationRecord};
+use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
+
+/// Whose events and subscriptions: a partner or a brand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// The caller's id.
+    pub id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// Macro names beyond the catalogue that its templates may use.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A subscription as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredSubscription {
+    pub version: u32,
+    pub template_version: u32,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub spec: SubscriptionSpec,
+}
+
+/// The configuration at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    accounts: HashMap<AccountId, Arc<Account>>,
+    subscriptions: HashMap<SubscriptionId, Subscription>,
+    by_account: HashMap<AccountId, Vec<SubscriptionId>>,
+    templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
+}
+
+impl Registry {
+    /// Reads stored configuration. A record that cannot be read is reported and left out, so that one
+    /// bad record does not stop the rest.
+    pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
+        let mut registry = Self::default();
+        // Accounts first: the fields they declare are names in templates.
+        for record in records.iter().filter(|record| record.kind == ConfigurationKind::Account) {
+            match serde_json::from_str::<Account>(&record.value) {
+                Ok(account) => registry.put_account(account),
+                Err(error) => tracing::error!(account = record.id, %error, "a stored account cannot be read; it is left out"),
+            }
+        }
+        for record in records {
+            match record.kind {
+                ConfigurationKind::Subscription => registry.read_subscription(record),
+                ConfigurationKind::TemplateVersion => registry.read_template(record),
+                _ => {}
+            }
+        }
+        registry
+    }
+
+    fn read_subscription(&mut self, record: &ConfigurationRecord) {
+        let parsed = record.id.parse().map_err(|error| format!("{error}")).and_then(|id| self.parse_subscription(id, &record.value));
+        match parsed {
+            Ok(subscription) => self.put_subscription(subscription),
+            Err(error) => tracing::error!(subscription = record.id, error, "a stored subscription cannot be read; it is left out"),
+        }
+    }
+
+    fn read_template(&mut self, record: &ConfigurationRecord) {
+        let key = record.id.split_once('/').and_then(|(id, version)| Some((id.parse().ok()?, version.parse().ok()?)));
+        match (key, serde_json::from_str(&record.value)) {
+            (Some((id, version)), Ok(request)) => self.put_template(id, version, Arc::new(request)),
+            _ => tracing::error!(template = record.id, "a stored template cannot be read; it is left out"),
+        }
+    }
+
+    /// A subscription from its stored form.
+    pub(super) fn parse_subscription(&self, id: SubscriptionId, value: &str) -> Result<Subscription, String> {
+        let stored: StoredSubscription = serde_json::from_str(value).map_err(|error| error.to_string())?;
+        let names = self.field_names(&stored.spec.account);
+        let (rules, _) = check(&stored.spec, &names, &|event_type| self.knows_event_type(event_type))
+            .map_err(|errors| errors.first().map_or_else(String::new, |error| format!("{}: {}", error.pointer, error.detail)))?;
+        Ok(Subscription {
+            id,
+            version: stored.version,
+            template_version: stored.template_version,
+            created_at: stored.created_at,
+            updated_at: stored.updated_at,
+            spec: Arc::new(stored.spec),
+            rules: Arc::new(rules),
+        })
+    }
+
+    pub(super) fn put_account(&mut self, account: Account) {
+        self.accounts.insert(account.id.clone(), Arc::new(account));
+    }
+
+    pub(super) fn put_subscription(&mut self, subscription: Subscription) {
+        if !self.subscriptions.contains_key(&subscription.id) {
+            self.by_account.entry(subscription.spec.account.clone()).or_default().push(subscription.id);
+        }
+        self.put_template(subscription.id, subscription.template_version, Arc::new(subscription.spec.request.clone()));
+        self.subscriptions.insert(subscription.id, subscription);
+    }
+
+    pub(super) fn put_template(&mut self, id: SubscriptionId, version: u32, request: Arc<RequestSpec>) {
+        self.templates.insert((id, version), request);
+    }
+
+    pub(super) fn remove_template(&mut self, id: SubscriptionId, version: u32) {
+        self.templates.remove(&(id, version));
+    }
+
+    pub(super) fn remove_subscription(&mut self, id: SubscriptionId) {
+        if let Some(subscription) = self.subscriptions.remove(&id)
+            && let Some(ids) = self.by_account.get_mut(&subscription.spec.account)
+        {
+            ids.retain(|other| *other != id);
+        }
+        self.templates.retain(|(owner, _), _| *owner != id);
+    }
+
+    /// An account.
+    #[must_use]
+    pub fn account(&self, id: &AccountId) -> Option<&Arc<Account>> {
+        self.accounts.get(id)
+    }
+
+    /// All accounts, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values()
+    }
+
+    /// A subscription.
+    #[must_use]
+    pub fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
+        self.subscriptions.get(&id)
+    }
+
+    /// All subscriptions, in no order.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.values()
+    }
+
+    /// The subscriptions of an account, in order of creation.
+    pub fn subscriptions_of(&self, account: &AccountId) -> impl Iterator<Item = &Subscription> {
+        self.by_account.get(account).into_iter().flatten().filter_map(|id| self.subscriptions.get(id))
+    }
+
+    /// The request template of one version of a subscription.
+    #[must_use]
+    pub fn template(&self, id: SubscriptionId, version: u32) -> Option<&Arc<RequestSpec>> {
+        self.templates.get(&(id, version))
+    }
+
+    /// The versions of a subscription's template that are kept.
+    #[must_use]
+    pub fn template_versions(&self, id: SubscriptionId) -> Vec<u32> {
+        self.templates.keys().filter(|(owner, _)| *owner == id).map(|(_, version)| *version).collect()
+    }
+
+    /// Whether events of this type may be reported.
+    #[must_use]
+    pub fn knows_event_type(&self, event_type: &EventType) -> bool {
+        catalogue::find(event_type.as_str()).is_some()
+    }
+
+    /// The macro names that templates of an account may use.
+    #[must_use]
+    pub fn field_names(&self, account: &AccountId) -> FieldNames {
+        FieldNames::with_extra(self.account(account).map(|account| account.fields.clone()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,237 @@
+//! The request of one delivery, made from its subscription's template.
+
+use serde_json::Value;
+use url::Url;
+
+use super::guard::parse_target;
+use super::send::USER_AGENT;
+use crate::attempt::{Failure, FailureKind, SentRequest};
+use crate::clock::Timestamp;
+use crate::event::{Event, catalogue};
+use crate::id::DeliveryId;
+use crate::subscription::{BodyFormat, Method, RequestSpec};
+use crate::template::{Finding, Format, Names, Template, Values};
+
+/// Longest URL that is sent; receivers take no longer ones.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+/// A compiled request template. Compile once per version of a subscription, render per attempt.
+#[derive(Debug, Clone)]
+pub struct RequestTemplate {
+    method: Method,
+    url: Template,
+    headers: Vec<(String, Template)>,
+    body_format: BodyFormat,
+    body: Option<Template>,
+    identification_headers: bool,
+}
+
+/// What a request tells about its delivery beyond the event.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryFacts {
+    /// The delivery; the same on every attempt.
+    pub id: DeliveryId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// The time of the attempt.
+    pub at: Timestamp,
+}
+
+/// Why no request came out of a template.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BuildError {
+    /// A part does not render.
+    #[error("the {part} was not rendered: {}", .finding.message)]
+    NotRendered {
+        /// Which part: `url`, `body`, or the header's name.
+        part: String,
+        /// What is wrong.
+        finding: Box<Finding>,
+    },
+    /// The URL that came out is none that can be sent to.
+    #[error("{detail}")]
+    BadUrl {
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// The URL is longer than receivers take.
+    #[error("the URL has {bytes} bytes; at most {URL_BYTES_MAX} are sent, put long values into the body of a POST")]
+    UrlTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let kind = match error {
+            BuildError::BadUrl { .. } => FailureKind::BadUrl,
+            BuildError::NotRendered { .. } | BuildError::UrlTooLong { .. } => FailureKind::NotRendered,
+        };
+        Self { kind, detail: error.to_string() }
+    }
+}
+
+impl RequestTemplate {
+    /// Compiles the templates of `request`; `names` are the macro names they may use.
+    ///
+    /// # Errors
+    /// [`BuildError::NotRendered`] with the first fault. A stored subscription was compiled before it
+    /// was saved, so that this fails only if its account's fields changed since.
+    pub fn compile(request: &RequestSpec, names: &dyn Names) -> Result<Self, BuildError> {
+        let compile = |part: &str, format: Format, source: &str| {
+            Template::compile(request.engine, format, source, names).map_err(|mut findings| BuildError::NotRendered {
+                part: part.into(),
+                finding: Box::new(findings.swap_remove(findings.iter().position(Finding::is_error).unwrap_or(0))),
+            })
+        };
+        let body_format = match request.body_format {
+            BodyFormat::Query => Format::Query,
+            BodyFormat::Json => Format::Json,
+            BodyFormat::Xml => Format::Xml,
+            BodyFormat::Raw => Format::Raw,
+        };
+        let headers = request
+            .headers
+            .iter()
+            .map(|header| Ok((header.name.clone(), compile(&header.name, Format::Header, &header.value)?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            method: request.method,
+            url: compile("url", Format::Url, &request.url)?,
+            headers,
+            body_format: request.body_format,
+            body: if request.body.is_empty() { None } else { Some(compile("body", body_format, &request.body)?) },
+            identification_headers: request.identification_headers,
+        })
+    }
+
+    /// The request for one attempt of a delivery of `event`.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a part does not render for this event.
+    pub fn build(&self, event: &Event, facts: &DeliveryFacts) -> Result<SentRequest, BuildError> {
+        let extra = system_values(event, facts);
+        let values = Values { event: event.data.fields(), extra: &extra };
+        let render = |part: &str, template: &Template| {
+            template.render(&values).map_err(|finding| BuildError::NotRendered { part: part.into(), finding })
+        };
+        let mut url = render("url", &self.url)?;
+        let mut body = match &self.body {
+            Some(template) => render("body", template)?,
+            None => String::new(),
+        };
+        if !self.method.has_body() {
+            add_to_query(&mut url, &body);
+            body.clear();
+        }
+        if url.len() > URL_BYTES_MAX {
+            return Err(BuildError::UrlTooLong { bytes: url.len() });
+        }
+        // What is recorded is what is sent: the URL in the spelling of the parser that the sender uses.
+        let url = parse_target(&url).map_err(|refused| BuildError::BadUrl { detail: refused.detail })?;
+        let mut headers = Vec::with_capacity(self.headers.len() + 6);
+        if self.method.has_body() && self.body.is_some() && !self.sets("Content-Type") {
+            headers.push(("Content-Type".into(), content_type(self.body_format).into()));
+        }
+        for (name, template) in &self.headers {
+            headers.push((name.clone(), render(name, template)?));
+        }
+        for (name, value) in [("User-Agent", USER_AGENT), ("Accept", "*/*")] {
+            if !self.sets(name) {
+                headers.push((name.into(), value.into()));
+            }
+        }
+        if self.identification_headers {
+            self.identify(&mut headers, event, facts);
+        }
+        Ok(SentRequest { method: self.method.as_str().into(), url: url.into(), headers, body: body.into_bytes() })
+    }
+
+    /// Adds our own headers; one that the subscription sets itself stays as it is.
+    fn identify(&self, headers: &mut Vec<(String, String)>, event: &Event, facts: &DeliveryFacts) {
+        let own = [
+            ("Idempotency-Key", facts.id.to_string()),
+            ("Postrider-Event-Type", event.event_type.to_string()),
+            ("Postrider-Attempt", facts.attempt.to_string()),
+        ];
+        for (name, value) in own {
+            if !self.sets(name) {
+                headers.push((name.into(), value));
+            }
+        }
+    }
+
+    /// Whether the subscription sets this header itself.
+    fn sets(&self, name: &str) -> bool {
+        self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The macros that every family has and the event does not carry.
+fn system_values(event: &Event, facts: &DeliveryFacts) -> [(&'static str, Value); 5] {
+    let name = event.event_type.as_str();
+    let family = catalogue::find(name).map_or_else(|| name.split('.').next().unwrap_or(name), |entry| entry.family.code());
+    [
+        ("NotificationId", Value::String(facts.id.to_string())),
+        ("EventFamily", Value::String(family.into())),
+        ("EventKind", Value::String(name.rsplit('.').next().unwrap_or(name).into())),
+        ("SentDate", Value::String(facts.at.to_string())),
+        ("Attempt", Value::String(facts.attempt.to_string())),
+    ]
+}
+
+/// The scheme, host and port of a URL template, which hold no macro. None if they are no URL.
+#[must_use]
+pub fn literal_target(url_template: &str) -> Option<Url> {
+    let text = url_template.trim();
+    let authority = text.find("://")? + 3;
+    let end = text[authority..].find(['/', '?', '#', '\\']).map_or(text.len(), |offset| authority + offset);
+    Url::parse(&text[..end]).ok()
+}
+
+/// Adds `query` to the query of `url`, before a fragment.
+fn add_to_query(url: &mut String, query: &str) {
+    if query.is_empty() {
+        return;
+    }
+    let end = url.find('#').unwrap_or(url.len());
+    let head = &url[..end];
+    let joint = match head.find('?') {
+        None => "?",
+        Some(_) if head.ends_with(['?', '&']) => "",
+        Some(_) => "&",
+    };
+    url.insert_str(end, &format!("{joint}{query}"));
+}
+
+const fn content_type(format: BodyFormat) -> &'static str {
+    match format {
+        BodyFormat::Query => "application/x-www-form-urlencoded",
+        BodyFormat::Json => "application/json",
+        BodyFormat::Xml => "application/xml",
+        BodyFormat::Raw => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_added_before_the_fragment() {
+        let table = [
+            ("https://t.example/p", "a=1", "https://t.example/p?a=1"),
+            ("https://t.example/p?x=1", "a=1", "https://t.example/p?x=1&a=1"),
+            ("https://t.example/p?", "a=1", "https://t.example/p?a=1"),
+            ("https://t.example/p?x=1&", "a=1", "https://t.example/p?x=1&a=1"),
+            ("https://t.example/p#top", "a=1", "https://t.example/p?a=1#top"),
+            ("https://t.example/p", "", "https://t.example/p"),
+        ];
+        for (url, query, expected) in table {
+            let mut url = url.to_owned();
+            add_to_query(&mut url, query);
+            assert_eq!(url, expected);
+        }
+    }
+}

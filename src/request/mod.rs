@@ -1,0 +1,7 @@
+//! From a delivery to a request on the wire: build it, guard the address, send it.
+
+mod build;
+pub mod guard;
+pub mod send;
+
+pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX, literal_target};

@@ -1,0 +1,317 @@
+//! The HTTP client behind the [`Transport`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Request, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use url::Url;
+
+use super::failure::{failed, failure_of};
+use super::transport::Transport;
+use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse, SentRequest};
+use crate::request::guard::{Guard, Lookup, parse_target, resolve};
+
+/// The `User-Agent` of requests that bring none.
+pub const USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
+
+/// What an [`HttpTransport`] is made with.
+#[derive(Debug, Clone)]
+pub struct TransportSettings {
+    /// Decides what is sent to.
+    pub guard: Guard,
+    /// Finds the addresses of names.
+    pub lookup: Arc<dyn Lookup>,
+    /// The `User-Agent` of requests that bring none.
+    pub user_agent: String,
+    /// Time to connect, TLS included. The time of the whole call still holds.
+    pub connect_timeout: Duration,
+    /// How many idle connections are kept for each scheme, host and port.
+    pub idle_per_host: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How many bytes of a body are read.
+    pub response_read_max: usize,
+    /// How many headers an answer may have.
+    pub response_headers_max: usize,
+    /// How many bytes the names and values of an answer's headers may have together.
+    pub response_header_bytes_max: usize,
+    /// DER certificates of authorities that are trusted beside the system's.
+    pub extra_roots: Vec<Vec<u8>>,
+}
+
+impl TransportSettings {
+    /// The defaults, for this guard and look-up.
+    #[must_use]
+    pub fn new(guard: Guard, lookup: Arc<dyn Lookup>) -> Self {
+        Self {
+            guard,
+            lookup,
+            user_agent: USER_AGENT.into(),
+            connect_timeout: Duration::from_secs(5),
+            idle_per_host: 32,
+            idle_timeout: Duration::from_secs(30),
+            response_read_max: 64 * 1024,
+            response_headers_max: 64,
+            response_header_bytes_max: 16 * 1024,
+            extra_roots: Vec::new(),
+        }
+    }
+}
+
+/// Why no transport came out of the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The `User-Agent` holds what a header may not.
+    #[error("user agent `{value}` is no header value; use printable ASCII")]
+    UserAgent {
+        /// The value.
+        value: String,
+    },
+    /// A certificate of an extra authority cannot be used.
+    #[error("extra root certificate number {number} cannot be used; pass it in DER form")]
+    ExtraRoot {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        #[source]
+        error: rustls::Error,
+    },
+    /// The TLS settings do not fit together.
+    #[error("the TLS settings cannot be used")]
+    Tls(#[source] rustls::Error),
+    /// The client was not built.
+    #[error("the HTTP client was not built")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Sends over the network, through the guard. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: Client,
+    guard: Guard,
+    connect_timeout: Duration,
+    response_read_max: usize,
+    response_header_bytes_max: usize,
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+impl HttpTransport {
+    /// A transport with these settings.
+    ///
+    /// # Errors
+    /// [`TransportError`] if the user agent or an extra root certificate cannot be used.
+    pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
+        let user_agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|_| TransportError::UserAgent { value: settings.user_agent.escape_debug().to_string() })?;
+        let resolver = GuardedResolver { guard: settings.guard.clone(), lookup: settings.lookup };
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .user_agent(user_agent)
+            .connect_timeout(settings.connect_timeout)
+            .pool_max_idle_per_host(settings.idle_per_host)
+            .pool_idle_timeout(settings.idle_timeout)
+            .http1_max_headers(settings.response_headers_max)
+            .http2_max_header_list_size(u32::try_from(settings.response_header_bytes_max).unwrap_or(u32::MAX))
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(15))
+            .dns_resolver(resolver)
+            .tls_backend_preconfigured(tls_config(&settings.extra_roots)?)
+            .build()
+            .map_err(TransportError::Client)?;
+        Ok(Self {
+            client,
+            guard: settings.guard,
+            connect_timeout: settings.connect_timeout,
+            response_read_max: settings.response_read_max,
+            response_header_bytes_max: settings.response_header_bytes_max,
+        })
+    }
+
+    async fn exchange(&self, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
+        let mut response = self.client.execute(request).await.map_err(|error| failure_of(&error, host, self.connect_timeout))?;
+        let status = response.status().as_u16();
+        *progress = Progress::Head { status };
+        self.check_peer(&response, host)?;
+        let headers = self.read_headers(&response, host)?;
+        let (body, truncated) = self.read_body(&mut response).await.map_err(|error| {
+            let failure = failure_of(&error, host, self.connect_timeout);
+            Failure { detail: format!("status {status} came, but not the whole body: {}", failure.detail), ..failure }
+        })?;
+        Ok(ReceivedResponse { status, headers, body, truncated })
+    }
+
+    /// The address that was connected to was checked before; this notices if the client ever changes that.
+    fn check_peer(&self, response: &Response, host: &str) -> Result<(), Failure> {
+        match response.remote_addr() {
+            Some(peer) if self.guard.check_address(peer.ip()).is_err() => {
+                Err(failed(FailureKind::Blocked, format!("the connection to `{host}` led to an address that is not sent to")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_headers(&self, response: &Response, host: &str) -> Result<Vec<(String, String)>, Failure> {
+        let bytes: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > self.response_header_bytes_max {
+            let limit = self.response_header_bytes_max;
+            return Err(failed(
+                FailureKind::Protocol,
+                format!("the answer of `{host}` has {bytes} bytes of headers; at most {limit} are read"),
+            ));
+        }
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Ok(response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect())
+    }
+
+    /// Reads up to the limit; the connection of a longer body is dropped with the response.
+    async fn read_body(&self, response: &mut Response) -> Result<(Vec<u8>, bool), reqwest::Error> {
+        let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(announced.min(self.response_read_max));
+        while let Some(chunk) = response.chunk().await? {
+            let room = self.response_read_max - body.len();
+            if chunk.len() > room {
+                body.extend_from_slice(&chunk[..room]);
+                return Ok((body, true));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body, false))
+    }
+}
+
+/// How far an exchange came, for the sentence about a time limit.
+#[derive(Debug, Clone, Copy)]
+enum Progress {
+    Nothing,
+    Head { status: u16 },
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: &SentRequest, timeout: Duration) -> Exchange {
+        let prepared = parse_target(&request.url)
+            .and_then(|url| self.guard.check_url(&url).map(|()| url))
+            .map_err(Failure::from)
+            .and_then(|url| prepare(request, url));
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return Exchange::Failed(failure),
+        };
+        let host = prepared.url().host_str().unwrap_or_default().to_owned();
+        let mut progress = Progress::Nothing;
+        // The client's own limits each cover a part; this one covers all, also a body that drips.
+        let outcome = tokio::time::timeout(timeout, self.exchange(prepared, &host, &mut progress)).await;
+        match outcome {
+            Ok(Ok(response)) => Exchange::Answered(response),
+            Ok(Err(failure)) => Exchange::Failed(failure),
+            Err(_) => Exchange::Failed(out_of_time(&host, timeout, progress)),
+        }
+    }
+}
+
+fn out_of_time(host: &str, timeout: Duration, progress: Progress) -> Failure {
+    let ms = timeout.as_millis();
+    let detail = match progress {
+        Progress::Nothing => format!("`{host}` gave no answer within {ms} ms"),
+        Progress::Head { status } => format!("`{host}` answered status {status}, but its body was not complete within {ms} ms"),
+    };
+    failed(FailureKind::TimedOut, detail)
+}
+
+fn prepare(request: &SentRequest, url: Url) -> Result<Request, Failure> {
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| failed(FailureKind::NotRendered, format!("`{}` is no HTTP method", request.method.escape_debug())))?;
+    let headers = header_map(request, &url)?;
+    let mut prepared = Request::new(method, url);
+    *prepared.headers_mut() = headers;
+    if !request.body.is_empty() {
+        *prepared.body_mut() = Some(request.body.clone().into());
+    } else if matches!(*prepared.method(), Method::POST | Method::PUT | Method::PATCH) {
+        // RFC 9110, 8.6: said also when there is nothing, or some receivers answer 411.
+        prepared.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Ok(prepared)
+}
+
+fn header_map(request: &SentRequest, url: &Url) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
+    for (name, value) in &request.headers {
+        let refuse = |why: &str| Err(failed(FailureKind::NotRendered, format!("the header `{}` {why}", name.escape_debug())));
+        let (Ok(parsed_name), Ok(parsed_value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+        else {
+            return refuse("is no valid header: a name has letters, digits and `-`, a value has no line ends or control characters");
+        };
+        match parsed_name.as_str() {
+            // These two are written by the client; the same value does no harm.
+            "host" if is_authority(value, url) => {}
+            "content-length" if value.trim() == request.body.len().to_string() => {}
+            "host" | "content-length" => return refuse("contradicts the request; remove it, it is written by the sender"),
+            // Others of the connection could make a receiver see another request than ours.
+            "transfer-encoding" | "connection" | "keep-alive" | "proxy-connection" | "upgrade" | "te" | "trailer" | "expect" => {
+                return refuse("belongs to the connection; remove it");
+            }
+            _ => {
+                headers.append(parsed_name, parsed_value);
+            }
+        }
+    }
+    Ok(headers)
+}
+
+fn is_authority(value: &str, url: &Url) -> bool {
+    value.trim().eq_ignore_ascii_case(&url[url::Position::BeforeHost..url::Position::AfterPort])
+}
+
+fn tls_config(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, TransportError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(TransportError::Tls)?;
+    let extra: Vec<_> = extra_roots.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let mut extra_store = RootCertStore::empty();
+    for (index, root) in extra.iter().enumerate() {
+        extra_store.add(root.clone()).map_err(|error| TransportError::ExtraRoot { number: index + 1, error })?;
+    }
+    let mut config = match Verifier::new_with_extra_roots(extra, provider) {
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
+        // An image without certificates: `http` still works, and `https` fails with a sentence that says why.
+        Err(error) => {
+            tracing::warn!(%error, "no root certificates of the system; `https` receivers will fail until they are installed");
+            builder.with_root_certificates(extra_store).with_no_client_auth()
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The second gate: the client connects to what this returns and looks nothing up itself.
+struct GuardedResolver {
+    guard: Guard,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
+        Box::pin(async move {
+            let addresses = resolve(&guard, &*lookup, name.as_str()).await?;
+            // Port 0 stands for the URL's.
+            Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}

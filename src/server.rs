@@ -1,0 +1,307 @@
+//! Puts the parts together, starts and stops them in order. Alone knows all.
+//!
+//! ```text
+//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, ApiState, OperatorKey, Readiness};
+use crate::clock::{Clock, PreciseClock};
+use crate::config::Settings;
+use crate::dispatcher::{Dispatcher, DispatcherSettings};
+use crate::queue::{Queue, RetentionSettings, StoreError, sweep};
+use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
+use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
+use crate::rng::{Rng, SystemRng};
+use crate::store::{self, OpenError, Store, StoreOptions};
+
+/// Time for a client to send the head of a request.
+const HEADER_READ_MAX: Duration = Duration::from_secs(15);
+/// Largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Pause after the listener could not take a connection, for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for open API connections to end at a stop.
+const CONNECTIONS_DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Pause between two rounds of retention.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("the data folder `{}` cannot be used; create it, or name another with `--data`", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The operator's key cannot be read or written.
+    #[error("the operator's key `{}` cannot be read or written; it must be a file of yours that holds one line", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The clock's thread did not start.
+    #[error("the clock did not start; the operating system gives no more threads")]
+    Clock(#[source] io::Error),
+    /// The store did not open.
+    #[error("the store did not open")]
+    Store(#[from] OpenError),
+    /// The configuration in the store cannot be read.
+    #[error("the stored configuration cannot be read")]
+    Configuration(#[source] StoreError),
+    /// The client for outgoing requests cannot be set up.
+    #[error("outgoing requests cannot be set up")]
+    Transport(#[from] TransportError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}; choose another with `--listen`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed for good.
+    #[error("the store failed and the server stopped, so that nothing is acknowledged that is not kept")]
+    Store(#[source] StoreError),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    operator_key: String,
+    operator_key_file: PathBuf,
+    queue: Arc<Queue>,
+    ready: Readiness,
+    stop: CancellationToken,
+    dispatcher: JoinHandle<()>,
+    listener: JoinHandle<()>,
+    sweep: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server; it is ready when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(PreciseClock::start().map_err(StartError::Clock)?);
+        let rng = SystemRng;
+        create_folder(&settings.data)?;
+        let options = StoreOptions {
+            tag: rng.bits(),
+            clock: clock.clone(),
+            waiting_per_subscription_max: settings.waiting_per_subscription_max,
+            free_space_floor: settings.disk_free_bytes_min,
+            ..StoreOptions::default()
+        };
+        let location = settings.store_location();
+        // Opening reads the disk, which must not stand in the way of other tasks.
+        let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
+        let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
+        let key_file = settings.data.join("operator.key");
+        let operator_key = operator_key(&key_file, &rng)?;
+        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
+        let queue = Arc::new(queue);
+        let guard = Guard::new(GuardSettings {
+            allow_private: settings.allow_private,
+            allow: settings.allow.clone(),
+            deny: settings.deny.clone(),
+            ports: None,
+        });
+        let transport_settings = TransportSettings {
+            idle_per_host: settings.in_flight_per_subscription_max,
+            ..TransportSettings::new(guard.clone(), Arc::new(SystemLookup::new(SystemLookupSettings::default(), clock.clone())))
+        };
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings)?);
+        let listener = bind(settings.listen).await?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let ready = Readiness::default();
+        let stop = CancellationToken::new();
+        let dispatcher_settings = DispatcherSettings {
+            in_flight_max: settings.in_flight_max,
+            in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
+            drain_max: Duration::from_secs(settings.drain_s),
+        };
+        let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings);
+        let router = api::router(ApiState {
+            queue: queue.clone(),
+            transport,
+            guard,
+            clock,
+            operator_key: Arc::new(OperatorKey::new(&operator_key)),
+            body_bytes_max: settings.body_bytes_max,
+            ready: ready.clone(),
+        });
+        let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
+        let server = Self {
+            address,
+            operator_key,
+            operator_key_file: key_file,
+            dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
+            listener: tokio::spawn(serve(listener, router, settings.connections_max, stop.clone())),
+            sweep: tokio::spawn(sweep(queue.clone(), retention)),
+            queue,
+            ready,
+            stop,
+        };
+        server.ready.set(true);
+        tracing::info!(%address, store = settings.store_location(), "ready");
+        Ok(server)
+    }
+
+    /// Where the API is served.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The operator's key.
+    #[must_use]
+    pub fn operator_key(&self) -> &str {
+        &self.operator_key
+    }
+
+    /// The file that holds the operator's key.
+    #[must_use]
+    pub fn operator_key_file(&self) -> &Path {
+        &self.operator_key_file
+    }
+
+    /// The queue.
+    #[must_use]
+    pub const fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Runs until `stopped` resolves, then stops in order; or until the store fails.
+    ///
+    /// # Errors
+    /// [`RunError::Store`] if the store failed.
+    pub async fn run_until(self, stopped: impl Future<Output = ()>) -> Result<(), RunError> {
+        let failure = tokio::select! {
+            () = stopped => None,
+            error = self.queue.failed() => Some(error),
+        };
+        if let Some(error) = failure {
+            self.ready.set(false);
+            tracing::error!(%error, "the store failed");
+            return Err(RunError::Store(error));
+        }
+        self.stop().await
+    }
+
+    /// Stops in order: no new work, what is in flight ends, everything is synced.
+    ///
+    /// # Errors
+    /// [`RunError::Store`] if the last sync failed.
+    pub async fn stop(self) -> Result<(), RunError> {
+        self.ready.set(false);
+        self.stop.cancel();
+        // A task that panicked has said so in the log; the others still stop in order.
+        let _ = self.listener.await;
+        let _ = self.dispatcher.await;
+        self.sweep.abort();
+        let _ = self.sweep.await;
+        let closed = self.queue.close().await.map_err(RunError::Store);
+        tracing::info!("stopped");
+        closed
+    }
+}
+
+fn create_folder(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::Folder { path: path.to_owned(), source })
+}
+
+/// The operator's key; at the first start it is drawn and written, readable by its owner alone.
+fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let fail = |source| StartError::Key { path: path.to_owned(), source };
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(error)),
+    }
+    let mut bits = [0; 32];
+    rng.fill(&mut bits);
+    let key = format!("prk_{}", base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bits));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+    writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
+    Ok(key)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Takes connections until `stop`, then lets open requests end.
+async fn serve(listener: TcpListener, router: axum::Router, connections_max: usize, stop: CancellationToken) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEAD_BYTES_MAX);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES_MAX as u32);
+    let places = Arc::new(Semaphore::new(connections_max));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let stream = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not taken");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        // Answers are small and latency counts.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // What ends a connection is the client's business.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(CONNECTIONS_DRAIN_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("stopped with API connections open");
+    }
+}

@@ -1,0 +1,199 @@
+//! Lists, newest first, a page at a time.
+//!
+//! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows: a filter that fits little gives short pages,
+//! each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::kv::{Direction, KeyRange, KvError, Tree};
+use super::layout;
+use super::reader::Reader;
+use super::record::{self, BadRecord, EventRecord};
+use super::{DeliveryQuery, EventQuery, Page};
+use crate::clock::Timestamp;
+use crate::delivery::Delivery;
+use crate::event::Event;
+use crate::id::{DeliveryId, EventId, SubscriptionId};
+
+/// Most rows that one page looks at.
+pub(super) const ROWS_PER_PAGE_MAX: usize = 10_000;
+
+/// Most rows of one subscription that are read ahead while several are merged.
+const ROWS_AHEAD_MAX: usize = 256;
+
+/// The ids of a query: from `low` on, below `high`.
+#[derive(Debug, Clone, Copy)]
+struct IdRange {
+    low: u128,
+    high: u128,
+}
+
+impl IdRange {
+    fn new(since: Option<Timestamp>, until: Option<Timestamp>, before: Option<u128>) -> Self {
+        let until = until.map_or(u128::MAX, layout::first_id_at);
+        Self { low: since.map_or(0, layout::first_id_at), high: until.min(before.unwrap_or(u128::MAX)) }
+    }
+}
+
+/// What has been found of a page.
+struct Findings<T> {
+    items: Vec<T>,
+    limit: usize,
+    seen: usize,
+    /// The row seen last.
+    last: Option<u128>,
+    more: bool,
+}
+
+impl<T> Findings<T> {
+    fn new(limit: usize) -> Self {
+        Self { items: Vec::new(), limit: limit.max(1), seen: 0, last: None, more: false }
+    }
+
+    /// Whether the row `id`, which is there, is still to be looked at.
+    fn takes(&mut self, id: u128) -> bool {
+        self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX;
+        if !self.more {
+            self.seen += 1;
+            self.last = Some(id);
+        }
+        !self.more
+    }
+
+    fn page(self) -> Page<T> {
+        Page { items: self.items, next: if self.more { self.last } else { None } }
+    }
+}
+
+impl Reader {
+    pub(super) fn events(&mut self, query: &EventQuery) -> Result<Page<Arc<Event>>, KvError> {
+        let ids = IdRange::new(query.since, query.until, query.before.map(EventId::raw));
+        let (low, high) = (ids.low.to_be_bytes(), ids.high.to_be_bytes());
+        let (mut found, mut damaged) = (Findings::new(query.limit), Vec::new());
+        self.parts.kv.scan(Tree::Events, KeyRange::new(&low, &high), Direction::Backward, &mut |key, value| {
+            let Some(id) = layout::first_id(key) else { return ControlFlow::Continue(()) };
+            if !found.takes(id) {
+                return ControlFlow::Break(());
+            }
+            match matching_event(query, EventId::from_raw(id), key, value) {
+                Ok(event) => found.items.extend(event.map(Arc::new)),
+                Err(_) => damaged.push((Tree::Events, key.to_vec())),
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(found.page())
+    }
+
+    pub(super) fn deliveries(&mut self, query: &DeliveryQuery) -> Result<Page<Delivery>, KvError> {
+        let ids = IdRange::new(query.since, query.until, query.before.map(DeliveryId::raw));
+        if let Some(event) = query.event {
+            return self.deliveries_of_event(query, event, ids);
+        }
+        let subscriptions = match query.subscription {
+            Some(subscription) => vec![subscription],
+            None => {
+                let counts = self.counts()?.into_iter();
+                let wanted = counts.filter(|counts| query.account.as_ref().is_none_or(|account| *account == counts.account));
+                wanted.map(|counts| counts.subscription).collect()
+            }
+        };
+        self.merged(query, &subscriptions, ids)
+    }
+
+    fn deliveries_of_event(&mut self, query: &DeliveryQuery, event: EventId, ids: IdRange) -> Result<Page<Delivery>, KvError> {
+        let mut found = Findings::new(query.limit);
+        for delivery in self.deliveries_of(event)?.into_iter().rev() {
+            let id = delivery.id.raw();
+            if id < ids.low || id >= ids.high {
+                continue;
+            }
+            if !found.takes(id) {
+                break;
+            }
+            if matches(query, &delivery) {
+                found.items.push(delivery);
+            }
+        }
+        Ok(found.page())
+    }
+
+    /// Merges the rows of several subscriptions, the newest of all first.
+    fn merged(&mut self, query: &DeliveryQuery, subscriptions: &[SubscriptionId], ids: IdRange) -> Result<Page<Delivery>, KvError> {
+        let mut sources: Vec<Source> = subscriptions.iter().map(|&subscription| Source::new(subscription, ids)).collect();
+        let mut newest = BinaryHeap::new();
+        for (place, source) in sources.iter_mut().enumerate() {
+            newest.extend(source.newest(self)?.map(|id| (id, place)));
+        }
+        let mut found = Findings::new(query.limit);
+        while let Some((id, place)) = newest.pop() {
+            if !found.takes(id) {
+                break;
+            }
+            let source = &mut sources[place];
+            if let Some((id, key, value)) = source.rows.pop_front() {
+                let delivery = self.read_delivery(&key, &value, source.subscription, DeliveryId::from_raw(id));
+                found.items.extend(delivery.filter(|delivery| matches(query, delivery)));
+            }
+            newest.extend(source.newest(self)?.map(|id| (id, place)));
+        }
+        Ok(found.page())
+    }
+}
+
+/// The rows of one subscription, newest first, some of them read ahead.
+struct Source {
+    subscription: SubscriptionId,
+    ids: IdRange,
+    rows: VecDeque<(u128, Vec<u8>, Vec<u8>)>,
+    ahead: usize,
+}
+
+impl Source {
+    const fn new(subscription: SubscriptionId, ids: IdRange) -> Self {
+        Self { subscription, ids, rows: VecDeque::new(), ahead: 1 }
+    }
+
+    /// The id of its first row; none if it has no more.
+    fn newest(&mut self, reader: &Reader) -> Result<Option<u128>, KvError> {
+        if self.rows.is_empty() && self.ids.low < self.ids.high {
+            self.fill(reader)?;
+        }
+        Ok(self.rows.front().map(|(id, _, _)| *id))
+    }
+
+    fn fill(&mut self, reader: &Reader) -> Result<(), KvError> {
+        let low = layout::delivery_key(self.subscription, DeliveryId::from_raw(self.ids.low));
+        let high = layout::delivery_key(self.subscription, DeliveryId::from_raw(self.ids.high));
+        let rows = &mut self.rows;
+        reader.parts.kv.scan(Tree::Deliveries, KeyRange::new(&low, &high), Direction::Backward, &mut |key, value| {
+            rows.extend(layout::last_id(key).map(|id| (id, key.to_vec(), value.to_vec())));
+            if rows.len() < self.ahead { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        // One row is enough of a subscription that has had nothing new; a busy one is read in strides.
+        self.ids.high = if rows.len() < self.ahead { self.ids.low } else { rows.back().map_or(self.ids.low, |(id, _, _)| *id) };
+        self.ahead = (self.ahead * 4).min(ROWS_AHEAD_MAX);
+        Ok(())
+    }
+}
+
+fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
+    query.account.as_ref().is_none_or(|account| *account == delivery.account)
+        && query.subscription.is_none_or(|subscription| subscription == delivery.subscription)
+        && query.state.is_none_or(|state| state == delivery.state.name())
+}
+
+/// The event in a row, if it is one that the query wants.
+fn matching_event(query: &EventQuery, id: EventId, key: &[u8], value: &[u8]) -> Result<Option<Event>, BadRecord> {
+    let record: EventRecord<'_> = record::decode(Tree::Events, key, value)?;
+    let wanted = query.account.as_ref().is_none_or(|account| account.as_str() == record.account)
+        && query.event_type.as_ref().is_none_or(|event_type| event_type.as_str() == record.event_type);
+    if !wanted {
+        return Ok(None);
+    }
+    let event = record.event(id)?;
+    let holds = |(name, value): &(String, String)| event.data.scalar(name).is_some_and(|found| found == *value);
+    Ok(query.fields.iter().all(holds).then_some(event))
+}

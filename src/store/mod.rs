@@ -1,0 +1,132 @@
+//! What is kept, behind one trait.
+//!
+//! A [`Store`] keeps events, deliveries, their due times, attempts and configuration. Its verbs are
+//! those of a queue: accept, due, settle, cancel, retry, prune. Records and indexes are written once,
+//! over a small ordered key-value interface; memory, sled and redb are thin adapters of that.
+//!
+//! Promises: what [`Store::accept`], [`Store::configure`], [`Store::cancel`] and [`Store::retry`]
+//! answered is on disk. What [`Store::settle`] answered is written and synced within 50 ms; a kill
+//! loses none of it, a power cut at most those 50 ms, which repeats an attempt and never loses one.
+
+mod verbs;
+mod notices;
+mod embedded;
+mod options;
+mod writer;
+mod ledger;
+mod reader;
+mod listing;
+mod cache;
+mod layout;
+mod record;
+mod kv;
+mod memory;
+mod sled;
+mod redb;
+mod folder;
+
+pub use embedded::EmbeddedStore;
+pub use folder::{Engine, FolderLock, Location, OpenError, open, open_folder};
+pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix};
+pub use memory::MemoryKv;
+pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
+pub use options::{FolderSpace, FreeSpace, StoreOptions};
+pub use redb::RedbKv;
+pub use sled::{SledKv, SledOptions, SledSync};
+pub use verbs::{
+    AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DeliveryQuery,
+    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Settlement, StoreError, SubscriptionCounts,
+};
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::attempt::Attempt;
+use crate::clock::Timestamp;
+use crate::delivery::Delivery;
+use crate::event::Event;
+use crate::id::{DeliveryId, EventId, SubscriptionId};
+
+/// The number of the layout that this release writes. A store with a higher one is not opened.
+pub const LAYOUT_NUMBER: u32 = 1;
+
+/// Keeps what Postrider must not forget. One instance per data folder or database.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// Stores events with their deliveries: all of them or none, on disk when this returns.
+    ///
+    /// An event whose key is known with the same fingerprint is not stored again; its answer names
+    /// the first one. Keys are also compared within the call. Ids are given in order of acceptance.
+    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError>;
+
+    /// The rows of one subscription that are due at `until`, earliest first, without those in `skip`.
+    async fn due(
+        &self,
+        subscription: SubscriptionId,
+        until: Timestamp,
+        skip: &HashSet<DeliveryId>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError>;
+
+    /// Records an attempt and the state that follows it. Answers with the delivery as it then stands.
+    ///
+    /// A delivery that was cancelled meanwhile stays so, unless the attempt delivered it. `None`: the
+    /// delivery is gone, and nothing was written.
+    async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError>;
+
+    /// Ends a pending or dead delivery as cancelled.
+    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError>;
+
+    /// Makes a pending or dead delivery due at `at`, its counters kept, with this template version if given.
+    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError>;
+
+    /// Ends up to `limit` waiting deliveries of a subscription as cancelled; answers how many. Zero: none is left.
+    async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// One event.
+    async fn event(&self, id: EventId) -> Result<Option<Arc<Event>>, StoreError>;
+
+    /// The deliveries of one event, in the order of their numbers.
+    async fn deliveries_of(&self, id: EventId) -> Result<Vec<Delivery>, StoreError>;
+
+    /// One delivery.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+
+    /// The attempts of one delivery, first to last.
+    async fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, query: &EventQuery) -> Result<Page<Arc<Event>>, StoreError>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, StoreError>;
+
+    /// Writes configuration: all changes or none, on disk when this returns.
+    async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
+
+    /// All configuration.
+    async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// How many deliveries of each subscription are in which state.
+    async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;
+
+    /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
+    /// their deliveries and attempts, and idempotency keys that expired before `now`.
+    async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
+    /// What commits tell the dispatcher.
+    fn notices(&self) -> Arc<CommitNotices>;
+
+    /// If the store was not closed properly before this opening: when it was opened. Rows that were
+    /// due by then may have been sent already.
+    fn unclean_stop(&self) -> Option<Timestamp>;
+
+    /// Waits until the store has failed for good and says why. A failed store acknowledges nothing any more.
+    async fn failed(&self) -> StoreError;
+
+    /// Syncs, marks the stop as clean and lets go of the files. Later calls fail.
+    async fn close(&self) -> Result<(), StoreError>;
+}

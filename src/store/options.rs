@@ -1,0 +1,61 @@
+//! What can be set when a store is opened.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Settings of an embedded store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Its low 40 bits are part of every id, so that two stores give different ones. Draw it at random.
+    pub tag: u64,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Most undecided deliveries of one subscription; default 10 million.
+    pub waiting_per_subscription_max: u64,
+    /// Bytes of free space below which nothing new is taken; default 64 MiB.
+    pub free_space_floor: u64,
+    /// Tells how much space is free; none: there is always enough. [`open`](super::open) sets it.
+    pub free_space: Option<Arc<dyn FreeSpace>>,
+    /// About how many bytes of parsed events are kept in memory; default 16 MiB.
+    pub event_cache_bytes: usize,
+    /// About how many bytes the engine may keep in memory; default 64 MiB.
+    pub engine_cache_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            tag: 0,
+            clock: Arc::new(SystemClock),
+            waiting_per_subscription_max: 10_000_000,
+            free_space_floor: 64 << 20,
+            free_space: None,
+            event_cache_bytes: 16 << 20,
+            engine_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Tells how much space is free where the store lies.
+pub trait FreeSpace: Debug + Send + Sync {
+    /// Bytes that an ordinary user may still write.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// The free space of the file system that holds a folder.
+#[derive(Debug, Clone)]
+pub struct FolderSpace(pub PathBuf);
+
+impl FreeSpace for FolderSpace {
+    fn free_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(&self.0)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}

@@ -1,0 +1,328 @@
+//! What goes into the store's verbs and what comes out.
+
+use std::sync::Arc;
+
+use crate::attempt::Attempt;
+use crate::clock::Timestamp;
+use crate::delivery::{Next, OrderKey, StateName};
+use crate::event::{AccountId, Event, EventData, EventType, Fingerprint, IdempotencyKey, KeyDigest};
+use crate::id::{DeliveryId, EventId, SubscriptionId};
+
+/// An event to be stored, with the deliveries it causes.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Whose.
+    pub account: AccountId,
+    /// What kind.
+    pub event_type: EventType,
+    /// The caller's key.
+    pub key: Option<NewKey>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The macro values.
+    pub data: Arc<EventData>,
+    /// One for each interested subscription; at most 65,535.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// The idempotency key of a new event.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The key as the caller wrote it.
+    pub text: IdempotencyKey,
+    /// What the store knows it by.
+    pub digest: KeyDigest,
+    /// What the event says, to tell a repeat from another event.
+    pub fingerprint: Fingerprint,
+    /// When it may be forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// A delivery to be stored.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// To whom.
+    pub subscription: SubscriptionId,
+    /// The version of the subscription whose request template is used.
+    pub template_version: u32,
+    /// When it is first due.
+    pub due_at: Timestamp,
+    /// Set if it must wait for earlier undecided deliveries of this subscription with the same key.
+    pub order_key: Option<OrderKey>,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id, or that of the first event with its key.
+    pub id: EventId,
+    /// The ids of its deliveries.
+    pub deliveries: Vec<DeliveryId>,
+    /// Whether its key was known.
+    pub duplicate: bool,
+}
+
+/// A row of the due index: what a lease needs.
+#[derive(Debug, Clone)]
+pub struct DueRow {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// The version of the subscription whose request template is used.
+    pub template_version: u32,
+    /// The event, if it is at hand; else read it by its id.
+    pub event: Option<Arc<Event>>,
+}
+
+/// A part of a due index.
+#[derive(Debug, Clone, Default)]
+pub struct DuePage {
+    /// Rows that are due, earliest first.
+    pub rows: Vec<DueRow>,
+    /// Whether more rows are due than `rows` holds.
+    pub more: bool,
+    /// If no more are due: when the next row is.
+    pub next_due: Option<Timestamp>,
+}
+
+/// An attempt and what follows it.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Its subscription.
+    pub subscription: SubscriptionId,
+    /// The due time of the row that was leased.
+    pub leased_due_at: Timestamp,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What follows.
+    pub next: Next,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Only this account's.
+    pub account: Option<AccountId>,
+    /// Only this type.
+    pub event_type: Option<EventType>,
+    /// Only those received at or after.
+    pub since: Option<Timestamp>,
+    /// Only those received before.
+    pub until: Option<Timestamp>,
+    /// Only those whose fields hold these values, compared as text.
+    pub fields: Vec<(String, String)>,
+    /// Only those before this one: where the last page ended.
+    pub before: Option<EventId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    /// Only this account's.
+    pub account: Option<AccountId>,
+    /// Only this subscription's.
+    pub subscription: Option<SubscriptionId>,
+    /// Only this event's.
+    pub event: Option<EventId>,
+    /// Only those in this state.
+    pub state: Option<StateName>,
+    /// Only those created at or after.
+    pub since: Option<Timestamp>,
+    /// Only those created before.
+    pub until: Option<Timestamp>,
+    /// Only those before this one: where the last page ended.
+    pub before: Option<DeliveryId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A part of a list. A page looks at a bounded number of records, so that it may be short of its
+/// limit, or empty, and still not be the last.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// What was found, newest first.
+    pub items: Vec<T>,
+    /// Raw id to go on before; none at the end of the list.
+    pub next: Option<u128>,
+}
+
+/// The kinds of configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConfigurationKind {
+    /// An account, by its id.
+    Account,
+    /// The present form of a subscription, by its id.
+    Subscription,
+    /// The request template of one version of a subscription, by `id/version`.
+    TemplateVersion,
+    /// A registered event type, by its name.
+    EventType,
+    /// An API key, by its id.
+    Key,
+    /// A replay, by its id.
+    Replay,
+    /// Anything else of the server, by name.
+    Setting,
+}
+
+/// One record of configuration. The value is JSON that its owner reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigurationRecord {
+    /// Its kind.
+    pub kind: ConfigurationKind,
+    /// Its id within the kind; at most 200 bytes.
+    pub id: String,
+    /// Its content.
+    pub value: String,
+}
+
+/// One change of configuration.
+#[derive(Debug, Clone)]
+pub enum ConfigurationChange {
+    /// Writes a record; with `if_absent`, only if there is none yet.
+    Put {
+        /// The record.
+        record: ConfigurationRecord,
+        /// Whether an existing one is a conflict.
+        if_absent: bool,
+    },
+    /// Writes a record if the present value is exactly `expected`.
+    Replace {
+        /// The record.
+        record: ConfigurationRecord,
+        /// The value it replaces.
+        expected: String,
+    },
+    /// Removes a record, whether it is there or not. For a subscription: from now on no delivery is
+    /// stored for it, even by an accept that was prepared before.
+    Remove {
+        /// Its kind.
+        kind: ConfigurationKind,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// How many deliveries are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pending, in flight or not.
+    pub waiting: u64,
+    /// Delivered.
+    pub delivered: u64,
+    /// Dead.
+    pub dead: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+    /// Attempts made.
+    pub attempts: u64,
+}
+
+/// The counts of one subscription, which may be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionCounts {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// Whose it is or was.
+    pub account: AccountId,
+    /// Its counts.
+    pub counts: Counts,
+}
+
+/// What retention removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events.
+    pub events: usize,
+    /// Expired idempotency keys.
+    pub keys: usize,
+    /// Whether the limit ended the step, so that more may be left.
+    pub more: bool,
+}
+
+/// The store could not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Too little space is left; nothing was written. Goes away when there is space again.
+    #[error("the disk is nearly full; free some space, sending goes on meanwhile")]
+    StorageFull,
+    /// A write or a sync failed. Nothing that was not acknowledged may be trusted; start again.
+    #[error("the store failed while {action}: {detail}; restart the server, it recovers from what is on disk")]
+    Failed {
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system or the engine said.
+        detail: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed; the server is stopping")]
+    Closed,
+}
+
+/// Why events were not accepted. Nothing was stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcceptError {
+    /// The key of one event is known with other content.
+    #[error("the key of event {index} belongs to event {first}, which says something else; use a new key for a new event")]
+    KeyReused {
+        /// Which event of the call, from 0.
+        index: usize,
+        /// The event that has the key.
+        first: EventId,
+    },
+    /// Too many deliveries are waiting for one subscription.
+    #[error("subscription {subscription} has {waiting} deliveries waiting, the most that are kept; send the events again later")]
+    QueueFull {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// How many are waiting.
+        waiting: u64,
+    },
+    /// The store could not do it.
+    #[error("events were not stored; send them again with the same keys")]
+    Store(#[from] StoreError),
+}
+
+/// Why a delivery was not changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChangeError {
+    /// There is none of this id.
+    #[error("there is no delivery {0}")]
+    NotFound(DeliveryId),
+    /// Its state does not allow it.
+    #[error("delivery {delivery} is {state}; only pending and dead deliveries can be changed")]
+    Decided {
+        /// Which.
+        delivery: DeliveryId,
+        /// Its state.
+        state: StateName,
+    },
+    /// The store could not do it.
+    #[error("the delivery was not changed")]
+    Store(#[from] StoreError),
+}
+
+/// Why configuration was not changed. Nothing was stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConfigureError {
+    /// The record is there already, or is not what it was expected to be.
+    #[error("`{id}` was changed or created by somebody else meanwhile; read it again")]
+    Conflict {
+        /// The record's id.
+        id: String,
+    },
+    /// The store could not do it.
+    #[error("the change was not stored")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,455 @@
+//! Group commit: one thread that decides, writes and syncs for all callers.
+//!
+//! The thread takes one change, then what is there, and writes it as one batch; while a sync runs, the
+//! next batch gathers by itself, so that no timer is needed. Changes wait in two bounded queues. Accepts
+//! go first, because a caller waits for each, but leave a quarter of every group to the others, so that
+//! attempts are settled under any load.
+//!
+//! ```text
+//! accepts ──▶ ┌───────┐  decide   write   ┌ relaxed: answer          ┌ durable: answer
+//!             │ group │ ───────▶ ───────▶ ┤                   sync ──▶┤
+//! others  ──▶ └───────┘                   └ (synced 50 ms later)     └
+//! ```
+//!
+//! When a write or a sync fails, nothing is acknowledged any more, not even if a later sync succeeds:
+//! an operating system may report a failed write-back once and then forget it.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::Instant;
+
+use super::StoreError;
+use super::kv::{Kv, KvError, Tree};
+use super::layout::MetaName;
+use super::ledger::{Durability, Ledger};
+use super::notices::{CommitNotices, LaneNotice};
+use super::record::{self, MetaRecord};
+use crate::id::SubscriptionId;
+
+/// Most changes that are written together.
+const GROUP_CHANGES_MAX: usize = 1_024;
+/// Bytes of changes above which no more are added to a group.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// The share of a group that accepts leave to other changes.
+const OTHERS_SHARE: usize = GROUP_CHANGES_MAX / 4;
+/// Most accepts that wait for the writer; more wait at the door.
+const ACCEPTS_WAITING_MAX: usize = 4_096;
+/// Most other changes that wait for the writer.
+const OTHERS_WAITING_MAX: usize = 8_192;
+/// How long a relaxed change may be unsynced.
+const UNSYNCED_MAX: Duration = Duration::from_millis(50);
+
+/// Sends the answer of a change. Dropped unsent, it tells the caller that the store failed.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+
+/// Decides a change in the writer.
+pub(super) type Decide = Box<dyn FnOnce(&mut Ledger) -> Result<Answer, KvError> + Send>;
+
+/// A change on its way to the writer.
+pub(super) struct Job {
+    pub(super) queue: QueueName,
+    pub(super) durability: Durability,
+    /// About how many bytes it writes.
+    pub(super) bytes: usize,
+    pub(super) decide: Decide,
+}
+
+/// The two queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QueueName {
+    Accepts,
+    Others,
+}
+
+/// How the writer is to end.
+#[derive(Debug)]
+enum Ending {
+    /// After all that waits: sync, mark the stop as clean.
+    Clean(oneshot::Sender<Result<(), StoreError>>),
+    /// At once, as a kill would.
+    Abandon,
+}
+
+/// Where changes wait for the writer.
+#[derive(Debug)]
+pub(super) struct Queues {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    accepts: Semaphore,
+    others: Semaphore,
+}
+
+#[derive(Default)]
+struct Waiting {
+    accepts: VecDeque<Job>,
+    others: VecDeque<Job>,
+    ending: Option<Ending>,
+    /// The writer takes nothing any more.
+    ended: bool,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (accepts, others) = (self.accepts.len(), self.others.len());
+        f.debug_struct("Waiting").field("accepts", &accepts).field("others", &others).field("ending", &self.ending).finish()
+    }
+}
+
+/// What the writer got from the queues.
+enum Taken {
+    Group(Vec<Job>),
+    Nothing,
+    Ended(Ending),
+}
+
+impl Queues {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            accepts: Semaphore::new(ACCEPTS_WAITING_MAX),
+            others: Semaphore::new(OTHERS_WAITING_MAX),
+        }
+    }
+
+    /// Hands a change to the writer; waits while its queue is full.
+    pub(super) async fn push(&self, job: Job) -> Result<(), StoreError> {
+        let places = if job.queue == QueueName::Accepts { &self.accepts } else { &self.others };
+        places.acquire().await.map_err(|_| StoreError::Closed)?.forget();
+        self.push_now(job);
+        Ok(())
+    }
+
+    /// Hands a change to the writer if its queue has a place.
+    pub(super) fn try_push(&self, job: Job) {
+        if let Ok(place) = self.others.try_acquire() {
+            place.forget();
+            self.push_now(job);
+        }
+    }
+
+    fn push_now(&self, job: Job) {
+        let mut waiting = self.lock();
+        if waiting.ended {
+            // Dropping the job tells its caller.
+            return;
+        }
+        match job.queue {
+            QueueName::Accepts => waiting.accepts.push_back(job),
+            QueueName::Others => waiting.others.push_back(job),
+        }
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    /// Ends the writer after all that waits; answers when it has ended.
+    pub(super) fn close(&self) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.end(Ending::Clean(sender));
+        receiver
+    }
+
+    /// Ends the writer at once.
+    pub(super) fn abandon(&self) {
+        self.end(Ending::Abandon);
+    }
+
+    fn end(&self, ending: Ending) {
+        self.accepts.close();
+        self.others.close();
+        self.lock().ending = Some(ending);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for changes, at most for `wait`.
+    fn take(&self, wait: Option<Duration>) -> Taken {
+        let mut waiting = self.lock();
+        loop {
+            if matches!(waiting.ending, Some(Ending::Abandon)) {
+                let left = waiting.end();
+                drop(waiting);
+                drop(left);
+                return Taken::Ended(Ending::Abandon);
+            }
+            let group = waiting.group();
+            if !group.is_empty() {
+                drop(waiting);
+                self.free_places(&group);
+                return Taken::Group(group);
+            }
+            if let Some(ending) = waiting.ending.take() {
+                waiting.end();
+                return Taken::Ended(ending);
+            }
+            waiting = match wait {
+                None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(wait) => {
+                    let (waiting, timeout) = self.changed.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() && waiting.is_empty() {
+                        return Taken::Nothing;
+                    }
+                    waiting
+                }
+            };
+        }
+    }
+
+    fn free_places(&self, group: &[Job]) {
+        let accepts = group.iter().filter(|job| job.queue == QueueName::Accepts).count();
+        self.accepts.add_permits(accepts);
+        self.others.add_permits(group.len() - accepts);
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.accepts.is_empty() && self.others.is_empty() && self.ending.is_none()
+    }
+
+    /// From now on nothing is taken; hands out what was waiting.
+    fn end(&mut self) -> (VecDeque<Job>, VecDeque<Job>) {
+        self.ended = true;
+        (std::mem::take(&mut self.accepts), std::mem::take(&mut self.others))
+    }
+
+    /// The changes of the next group, accepts first.
+    fn group(&mut self) -> Vec<Job> {
+        let others = self.others.len().min(OTHERS_SHARE);
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        for (queue, changes_max) in [(&mut self.accepts, GROUP_CHANGES_MAX - others), (&mut self.others, GROUP_CHANGES_MAX)] {
+            let bytes_before = bytes;
+            while group.len() < changes_max && bytes - bytes_before < GROUP_BYTES_MAX {
+                let Some(job) = queue.pop_front() else { break };
+                bytes += job.bytes;
+                group.push(job);
+            }
+        }
+        group
+    }
+}
+
+/// Whether the store has failed, and why.
+#[derive(Debug)]
+pub(super) struct Health(watch::Sender<Option<StoreError>>);
+
+impl Health {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// The failure, if there was one.
+    pub(super) fn failure(&self) -> Option<StoreError> {
+        self.0.borrow().clone()
+    }
+
+    /// Notes the first failure; later ones only follow from it.
+    pub(super) fn fail(&self, error: &KvError) -> StoreError {
+        let failure = StoreError::Failed { action: error.action, detail: error.detail.clone() };
+        self.0.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                tracing::error!(error = %failure, "the store has failed and acknowledges nothing any more");
+                *first = Some(failure.clone());
+            }
+            is_first
+        });
+        self.failure().unwrap_or(failure)
+    }
+
+    /// Waits for a failure.
+    pub(super) async fn failed(&self) -> StoreError {
+        let mut changes = self.0.subscribe();
+        loop {
+            if let Some(failure) = changes.borrow_and_update().clone() {
+                return failure;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Writes what a ledger decides.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) ledger: Ledger,
+    pub(super) kv: Arc<dyn Kv>,
+    pub(super) notices: Arc<CommitNotices>,
+    pub(super) health: Arc<Health>,
+    unsynced_since: Option<Instant>,
+}
+
+/// Changes that are decided and not answered.
+#[derive(Default)]
+struct Decided {
+    answers: Vec<Answer>,
+    notices: HashMap<SubscriptionId, LaneNotice>,
+}
+
+impl Decided {
+    fn add(&mut self, answer: Answer, notices: HashMap<SubscriptionId, LaneNotice>) {
+        self.answers.push(answer);
+        if self.notices.is_empty() {
+            self.notices = notices;
+        } else {
+            for (subscription, notice) in notices {
+                self.notices.entry(subscription).or_default().merge(notice);
+            }
+        }
+    }
+
+    /// Tells the lanes, then the callers.
+    fn tell(&mut self, notices: &CommitNotices) {
+        if !self.notices.is_empty() {
+            notices.post(self.notices.drain());
+        }
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(ledger: Ledger, kv: Arc<dyn Kv>, notices: Arc<CommitNotices>, health: Arc<Health>) -> Self {
+        Self { ledger, kv, notices, health, unsynced_since: None }
+    }
+
+    /// Serves the queues until they end. A panic of the engine is a failure like any other.
+    pub(super) fn run(mut self, queues: &Queues) {
+        loop {
+            let taken = queues.take(self.until_sync());
+            let done = match taken {
+                Taken::Group(group) => self.guarded("writing", |writer| writer.commit(group)),
+                Taken::Nothing => self.guarded("syncing", Self::sync),
+                Taken::Ended(Ending::Abandon) => return,
+                Taken::Ended(Ending::Clean(answer)) => {
+                    let closed = self.guarded("closing", Self::close).map_err(|error| self.health.fail(&error));
+                    // The caller may be gone.
+                    let _ = answer.send(closed);
+                    return;
+                }
+            };
+            if let Err(error) = done {
+                self.health.fail(&error);
+            }
+        }
+    }
+
+    fn guarded<T>(&mut self, action: &'static str, act: impl FnOnce(&mut Self) -> Result<T, KvError>) -> Result<T, KvError> {
+        if let Some(failure) = self.health.failure() {
+            return Err(KvError::new(action, failure));
+        }
+        catch_unwind(AssertUnwindSafe(|| act(self))).unwrap_or_else(|panic| Err(KvError::new(action, panic_text(&*panic))))
+    }
+
+    /// How long until what is unsynced must be synced; none if nothing is.
+    fn until_sync(&self) -> Option<Duration> {
+        self.unsynced_since.map(|since| UNSYNCED_MAX.saturating_sub(self.ledger.clock().instant().duration_since(since)))
+    }
+
+    fn commit(&mut self, group: Vec<Job>) -> Result<(), KvError> {
+        let (mut durable, mut relaxed) = (Decided::default(), Decided::default());
+        for job in group {
+            let answer = (job.decide)(&mut self.ledger)?;
+            let notices = self.ledger.take_notices();
+            let decided = if job.durability == Durability::Durable { &mut durable } else { &mut relaxed };
+            decided.add(answer, notices);
+            if self.ledger.pending_writes() >= self.kv.writes_max() {
+                self.write()?;
+                relaxed.tell(&self.notices);
+            }
+        }
+        self.write()?;
+        relaxed.tell(&self.notices);
+        if !durable.answers.is_empty() || self.until_sync().is_some_and(|wait| wait.is_zero()) {
+            self.sync()?;
+        }
+        durable.tell(&self.notices);
+        Ok(())
+    }
+
+    /// Decides, writes and syncs one change by itself.
+    pub(super) fn commit_one<T>(
+        &mut self,
+        durability: Durability,
+        decide: impl FnOnce(&mut Ledger) -> Result<T, KvError>,
+    ) -> Result<T, StoreError> {
+        let notices = self.notices.clone();
+        let done = self.guarded("writing", |writer| {
+            let answer = decide(&mut writer.ledger)?;
+            writer.write()?;
+            if durability == Durability::Durable {
+                writer.sync()?;
+            }
+            notices.post(writer.ledger.take_notices());
+            Ok(answer)
+        });
+        done.map_err(|error| self.health.fail(&error))
+    }
+
+    fn write(&mut self) -> Result<(), KvError> {
+        let batch = self.ledger.take_batch();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if self.unsynced_since.is_none() {
+            self.unsynced_since = Some(self.ledger.clock().instant());
+        }
+        self.kv.write(batch)
+    }
+
+    fn sync(&mut self) -> Result<(), KvError> {
+        if self.unsynced_since.is_some() {
+            self.kv.sync()?;
+            self.unsynced_since = None;
+        }
+        Ok(())
+    }
+
+    /// Marks the store as running; the mark is found at the next opening unless [`Writer::close`] removed it.
+    pub(super) fn mark_running(&mut self) -> Result<(), KvError> {
+        let number = u128::from(self.ledger.clock().now().unix_ms().unsigned_abs());
+        self.ledger.put_meta(MetaName::Running, number);
+        self.ledger.put_meta(MetaName::Layout, u128::from(super::LAYOUT_NUMBER));
+        self.write()?;
+        self.sync()
+    }
+
+    /// Whether an earlier process left the store without closing it.
+    pub(super) fn is_marked_running(kv: &dyn Kv) -> Result<bool, KvError> {
+        Ok(kv.get(Tree::Meta, MetaName::Running.key())?.is_some())
+    }
+
+    /// The number of the layout that the store was written with; none if it is empty or cannot be read.
+    pub(super) fn layout_number(kv: &dyn Kv) -> Result<Option<u128>, KvError> {
+        let key = MetaName::Layout.key();
+        let Some(value) = kv.get(Tree::Meta, key)? else { return Ok(None) };
+        Ok(record::decode::<MetaRecord>(Tree::Meta, key, &value).ok().map(|record| record.number))
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), KvError> {
+        self.write()?;
+        // Everything must be on disk before the mark goes, or a stop between the two would look clean.
+        self.sync()?;
+        self.ledger.remove_meta(MetaName::Running);
+        self.write()?;
+        self.sync()?;
+        self.kv.close()
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked without a word".to_owned())
+}

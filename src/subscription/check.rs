@@ -1,0 +1,407 @@
+//! From what a caller wrote to a subscription that can be used: every fault found, with its place.
+
+use std::time::Duration;
+
+use super::spec::{
+    ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, SubscriptionSpec,
+    TIMEOUT_MAX_MS,
+};
+use super::{Filter, ResponseRule, SubscriptionRules};
+use crate::event::catalogue::{self, FieldType};
+use crate::event::{EventType, EventTypePattern};
+use crate::template::{self, FieldKind, Finding, Format, Names, Part, Template};
+
+/// Most characters of a subscription's name.
+const NAME_CHARACTERS_MAX: usize = 200;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 50;
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldError {
+    /// JSON pointer to the field.
+    pub pointer: String,
+    /// Stable code.
+    pub code: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// For a template: where in it, with the repair if there is one.
+    pub finding: Option<Box<Finding>>,
+}
+
+impl FieldError {
+    fn new(pointer: &str, code: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into(), finding: None }
+    }
+}
+
+/// Something that is allowed and probably not meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionWarning {
+    /// JSON pointer to the field.
+    pub pointer: String,
+    /// Stable code.
+    pub code: String,
+    /// What may go wrong and what to do.
+    pub detail: String,
+}
+
+/// The names a template may use: every catalogue's, and the account's own.
+#[derive(Debug, Clone, Default)]
+pub struct FieldNames {
+    extra: Vec<String>,
+}
+
+impl FieldNames {
+    /// The catalogue and these extra names, which an account declared.
+    #[must_use]
+    pub fn with_extra(extra: Vec<String>) -> Self {
+        Self { extra }
+    }
+}
+
+fn kind_of(field_type: &FieldType) -> FieldKind {
+    match field_type {
+        FieldType::Text => FieldKind::Text,
+        FieldType::Integer => FieldKind::Integer,
+        FieldType::Decimal => FieldKind::Decimal,
+        FieldType::Boolean => FieldKind::Boolean,
+        FieldType::Date => FieldKind::Date,
+        FieldType::Url => FieldKind::Url,
+        FieldType::List(_) => FieldKind::List,
+    }
+}
+
+impl Names for FieldNames {
+    fn kind(&self, name: &str) -> Option<FieldKind> {
+        catalogue::known_field(name)
+            .map(|field| kind_of(&field.field_type))
+            .or_else(|| self.extra.iter().any(|extra| extra == name).then_some(FieldKind::Text))
+    }
+
+    fn item_kind(&self, list: &str, field: &str) -> Option<FieldKind> {
+        match catalogue::known_field(list)?.field_type {
+            FieldType::List(fields) => fields.iter().find(|known| known.name == field).map(|known| kind_of(&known.field_type)),
+            _ => None,
+        }
+    }
+
+    fn for_each_name(&self, f: &mut dyn FnMut(&str)) {
+        for entry in catalogue::types() {
+            for field in entry.fields {
+                f(field.name);
+            }
+        }
+        for name in &self.extra {
+            f(name);
+        }
+    }
+
+    fn for_each_item_field(&self, list: &str, f: &mut dyn FnMut(&str)) {
+        if let Some(FieldType::List(fields)) = catalogue::known_field(list).map(|field| field.field_type) {
+            for field in fields {
+                f(field.name);
+            }
+        }
+    }
+}
+
+/// Checks `spec`; `names` are the macro names its templates may use and `known_type` tells which
+/// event types exist.
+///
+/// # Errors
+/// Every [`FieldError`] found, in the order of the fields.
+pub fn check(
+    spec: &SubscriptionSpec,
+    names: &FieldNames,
+    known_type: &dyn Fn(&EventType) -> bool,
+) -> Result<(SubscriptionRules, Vec<SubscriptionWarning>), Vec<FieldError>> {
+    let mut faults = Faults::default();
+    let name_characters = spec.name.chars().count();
+    if !(1..=NAME_CHARACTERS_MAX).contains(&name_characters) || spec.name.chars().any(char::is_control) {
+        faults.add(
+            "/name",
+            "invalid_name",
+            format!("the name has {name_characters} characters; use 1 to {NAME_CHARACTERS_MAX}, without control characters"),
+        );
+    }
+    let event_types = check_event_types(spec, known_type, &mut faults);
+    for (field, values) in &spec.filter {
+        if values.0.is_empty() {
+            faults.add(
+                &format!("/where/{field}"),
+                "empty_filter",
+                format!("no value of `{field}` would ever pass; list at least one, or leave the field out"),
+            );
+        }
+    }
+    check_templates(spec, names, &event_types, &mut faults);
+    let (minimum_delay, request_interval) = check_limits(spec, &mut faults);
+    check_retry(&spec.retry, &mut faults);
+    let success_response = check_rule(spec.success_response.as_deref(), "/success_response", &mut faults);
+    let error_response = check_rule(spec.error_response.as_deref(), "/error_response", &mut faults);
+    if !faults.errors.is_empty() {
+        return Err(faults.errors);
+    }
+    let filter = Filter::new(&spec.filter.iter().map(|(name, values)| (name.clone(), values.0.clone())).collect());
+    let rules = SubscriptionRules {
+        event_types,
+        filter,
+        minimum_delay,
+        request_interval,
+        timeout: Duration::from_millis(spec.timeout_ms),
+        success_response,
+        error_response,
+    };
+    Ok((rules, faults.warnings))
+}
+
+#[derive(Default)]
+struct Faults {
+    errors: Vec<FieldError>,
+    warnings: Vec<SubscriptionWarning>,
+}
+
+impl Faults {
+    fn add(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
+        self.errors.push(FieldError::new(pointer, code, detail));
+    }
+
+    fn warn(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
+        self.warnings.push(SubscriptionWarning { pointer: pointer.into(), code: code.into(), detail: detail.into() });
+    }
+}
+
+fn check_event_types(spec: &SubscriptionSpec, known_type: &dyn Fn(&EventType) -> bool, faults: &mut Faults) -> Vec<EventTypePattern> {
+    if spec.event_types.is_empty() {
+        faults.add("/event_types", "no_event_types", "the list is empty; name at least one event type, a family like `action.*`, or `*`");
+    }
+    let mut patterns = Vec::new();
+    for (index, text) in spec.event_types.iter().enumerate() {
+        let pointer = format!("/event_types/{index}");
+        match text.parse::<EventTypePattern>() {
+            Ok(EventTypePattern::Exact(event_type)) if !known_type(&event_type) => {
+                faults.add(
+                    &pointer,
+                    "unknown_event_type",
+                    format!("event type `{event_type}` is not registered; `GET /v1/event-types` lists those that are"),
+                );
+            }
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => faults.add(&pointer, "invalid_event_type", error.to_string()),
+        }
+    }
+    patterns
+}
+
+fn check_templates(spec: &SubscriptionSpec, names: &FieldNames, event_types: &[EventTypePattern], faults: &mut Faults) {
+    let request = &spec.request;
+    let mut parts = Vec::new();
+    let mut compile = |pointer: String, format: Format, source: &str, part: Part, faults: &mut Faults| match Template::compile(
+        request.engine,
+        format,
+        source,
+        names,
+    ) {
+        Ok(compiled) => {
+            for finding in compiled.warnings() {
+                warn_of(finding, &pointer, spec, faults);
+            }
+            parts.push((part, compiled));
+        }
+        Err(findings) => {
+            for finding in findings {
+                if finding.is_error() {
+                    faults.errors.push(FieldError {
+                        pointer: pointer.clone(),
+                        code: finding.code.as_str().into(),
+                        detail: finding.message.clone(),
+                        finding: Some(Box::new(finding)),
+                    });
+                } else {
+                    warn_of(&finding, &pointer, spec, faults);
+                }
+            }
+        }
+    };
+    compile("/request/url".into(), Format::Url, &request.url, Part::Url, faults);
+    if request.headers.len() > HEADERS_MAX {
+        faults.add("/request/headers", "too_many_headers", format!("{} headers; at most {HEADERS_MAX} are sent", request.headers.len()));
+    }
+    for (index, header) in request.headers.iter().enumerate() {
+        let pointer = format!("/request/headers/{index}");
+        if !is_header_name(&header.name) {
+            faults.add(
+                &format!("{pointer}/name"),
+                "invalid_header",
+                format!("`{}` is not a header name; use letters, digits and `-`", header.name.escape_debug()),
+            );
+        } else if is_reserved_header(&header.name) {
+            faults.add(&format!("{pointer}/name"), "reserved_header", format!("`{}` is set by the sender itself; remove it", header.name));
+        }
+        compile(format!("{pointer}/value"), Format::Header, &header.value, Part::Header, faults);
+    }
+    let body_format = match request.body_format {
+        BodyFormat::Query => Format::Query,
+        BodyFormat::Json => Format::Json,
+        BodyFormat::Xml => Format::Xml,
+        BodyFormat::Raw => Format::Raw,
+    };
+    if !request.body.is_empty() {
+        if !request.method.has_body() && request.body_format != BodyFormat::Query {
+            faults.add(
+                "/request/body",
+                "body_not_sent",
+                format!(
+                    "a {} request carries no body; use `POST`, or `\"body_format\": \"query\"` to add the values to the URL",
+                    request.method.as_str()
+                ),
+            );
+        }
+        compile("/request/body".into(), body_format, &request.body, Part::Body, faults);
+    }
+    warn_of_missing_fields(&parts, event_types, faults);
+    let parts: Vec<_> = parts.iter().map(|(part, compiled)| (*part, compiled)).collect();
+    for finding in template::lint_request(&parts, wants_life_cycle(event_types)) {
+        warn_of(&finding, "/request", spec, faults);
+    }
+}
+
+fn warn_of(finding: &Finding, pointer: &str, spec: &SubscriptionSpec, faults: &mut Faults) {
+    if !spec.silence.iter().any(|code| code == finding.code.as_str()) {
+        faults.warn(pointer, finding.code.as_str(), finding.message.clone());
+    }
+}
+
+fn wants_life_cycle(event_types: &[EventTypePattern]) -> bool {
+    ["action.tracked", "action.modified", "action.reversed"]
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .any(|event_type| event_types.iter().any(|pattern| pattern.matches(&event_type)))
+}
+
+fn warn_of_missing_fields(parts: &[(Part, Template)], event_types: &[EventTypePattern], faults: &mut Faults) {
+    let wanted: Vec<_> = catalogue::types()
+        .filter(|entry| entry.name.parse().is_ok_and(|name| event_types.iter().any(|pattern| pattern.matches(&name))))
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let mut reported = Vec::new();
+    for (part, compiled) in parts {
+        for name in compiled.names_used() {
+            let in_catalogue = catalogue::known_field(name).is_some();
+            let carried = wanted.iter().any(|entry| entry.field(name).is_some());
+            if in_catalogue && !carried && !reported.contains(&name) {
+                reported.push(name);
+                let pointer = match part {
+                    Part::Url => "/request/url",
+                    Part::Header => "/request/headers",
+                    Part::Body => "/request/body",
+                };
+                faults.warn(pointer, "field_not_in_type", format!("no subscribed event type carries `{name}`; it will always be empty"));
+            }
+        }
+    }
+}
+
+fn check_limits(spec: &SubscriptionSpec, faults: &mut Faults) -> (Duration, Option<Duration>) {
+    if !(0.0..=MINIMUM_DELAY_MAX_S).contains(&spec.minimum_delay_s) {
+        faults.add(
+            "/minimum_delay_s",
+            "out_of_range",
+            format!("{} seconds; use 0 to {MINIMUM_DELAY_MAX_S} (30 days)", spec.minimum_delay_s),
+        );
+    }
+    let rate = spec.max_requests_per_second;
+    if rate.is_some_and(|rate| !(REQUESTS_PER_SECOND_MIN..=REQUESTS_PER_SECOND_MAX).contains(&rate)) {
+        faults.add(
+            "/max_requests_per_second",
+            "out_of_range",
+            format!("use {REQUESTS_PER_SECOND_MIN} to {REQUESTS_PER_SECOND_MAX}, or null for no ceiling; to stop sending, pause the subscription"),
+        );
+    }
+    if !(1..=TIMEOUT_MAX_MS).contains(&spec.timeout_ms) {
+        faults.add("/timeout_ms", "out_of_range", format!("{} milliseconds; use 1 to {TIMEOUT_MAX_MS}", spec.timeout_ms));
+    }
+    if !faults.errors.is_empty() {
+        return (Duration::ZERO, None);
+    }
+    // Rounded up to whole nanoseconds, so that rounding never lets one request too many through.
+    let interval = rate.map(|rate| Duration::from_nanos((1e9 / rate).ceil() as u64));
+    (Duration::from_secs_f64(spec.minimum_delay_s), interval)
+}
+
+fn check_retry(retry: &RetrySpec, faults: &mut Faults) {
+    let seconds = 0.0..=MINIMUM_DELAY_MAX_S;
+    if !(1..=ATTEMPTS_MAX).contains(&retry.attempts) {
+        faults.add("/retry/attempts", "out_of_range", format!("{} attempts; use 1 to {ATTEMPTS_MAX}, the first included", retry.attempts));
+    }
+    if retry.schedule_s.len() > ATTEMPTS_MAX as usize {
+        faults.add("/retry/schedule_s", "out_of_range", format!("{} entries; at most {ATTEMPTS_MAX}", retry.schedule_s.len()));
+    }
+    if retry.schedule_s.is_empty() && retry.exponential.is_none() && retry.attempts > 1 {
+        faults.add(
+            "/retry/schedule_s",
+            "empty_schedule",
+            "the schedule is empty; give the wait after each attempt in seconds, set `exponential`, or set `attempts` to 1",
+        );
+    }
+    for (index, wait) in retry.schedule_s.iter().enumerate() {
+        if !seconds.contains(wait) {
+            faults.add(
+                &format!("/retry/schedule_s/{index}"),
+                "out_of_range",
+                format!("{wait} seconds; use 0 to {MINIMUM_DELAY_MAX_S} (30 days)"),
+            );
+        }
+    }
+    if !(0.0..=1.0).contains(&retry.jitter) {
+        faults.add("/retry/jitter", "out_of_range", format!("{}; use a share from 0 to 1", retry.jitter));
+    }
+    if let Some(rule) = &retry.exponential {
+        if !(0.001..=MINIMUM_DELAY_MAX_S).contains(&rule.initial_s) {
+            faults.add(
+                "/retry/exponential/initial_s",
+                "out_of_range",
+                format!("{} seconds; use 0.001 to {MINIMUM_DELAY_MAX_S}", rule.initial_s),
+            );
+        }
+        if !(1.0..=10.0).contains(&rule.factor) {
+            faults.add("/retry/exponential/factor", "out_of_range", format!("{}; use 1 to 10", rule.factor));
+        }
+        if !(rule.initial_s..=MINIMUM_DELAY_MAX_S).contains(&rule.max_s) {
+            faults.add(
+                "/retry/exponential/max_s",
+                "out_of_range",
+                format!("{} seconds; use `initial_s` to {MINIMUM_DELAY_MAX_S}", rule.max_s),
+            );
+        }
+    }
+}
+
+fn check_rule(text: Option<&str>, pointer: &str, faults: &mut Faults) -> Option<ResponseRule> {
+    match ResponseRule::parse(text?) {
+        Ok(rule) => {
+            for warning in rule.warnings() {
+                faults.warn(pointer, "response_rule", warning);
+            }
+            Some(rule)
+        }
+        Err(error) => {
+            faults.add(pointer, "invalid_response_rule", error.to_string());
+            None
+        }
+    }
+}
+
+fn is_header_name(name: &str) -> bool {
+    (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Headers that frame the message: a caller who could set them could break the request apart.
+fn is_reserved_header(name: &str) -> bool {
+    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive", "proxy-connection"]
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
+}

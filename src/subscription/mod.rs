@@ -1,0 +1,72 @@
+//! Who wants it: endpoint, filter, template source, response rules, limits.
+//!
+//! A [`SubscriptionSpec`] is the JSON that a caller writes and reads; a [`Subscription`] is one whose
+//! every part was checked. Nothing here stores, sends or renders.
+
+mod check;
+mod filter;
+mod preset;
+mod response_rule;
+mod spec;
+
+pub use check::{FieldError, FieldNames, SubscriptionWarning, check};
+pub use filter::Filter;
+pub use preset::{Preset, PresetLimit, PresetParameter, PresetReply};
+pub use response_rule::{RULE_BYTES_MAX, ResponseRule, ResponseRuleError};
+pub use spec::{
+    ATTEMPTS_MAX, BodyFormat, ExponentialSpec, HeaderSpec, MINIMUM_DELAY_MAX_S, Method, Order, REQUESTS_PER_SECOND_MAX,
+    REQUESTS_PER_SECOND_MIN, RateScope, RequestSpec, RetryProfile, RetrySpec, SubscriptionSpec, SubscriptionState, TIMEOUT_MAX_MS,
+};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::EventTypePattern;
+use crate::id::SubscriptionId;
+
+/// A checked subscription. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Counts the changes, from 1; the API's `ETag`.
+    pub version: u32,
+    /// The version in which the request last changed; deliveries are pinned to it.
+    pub template_version: u32,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// What the caller wrote, with the defaults filled in.
+    pub spec: Arc<SubscriptionSpec>,
+    /// The parsed parts of the spec.
+    pub rules: Arc<SubscriptionRules>,
+}
+
+/// The parts of a spec in the form in which they are used.
+#[derive(Debug)]
+pub struct SubscriptionRules {
+    /// The wanted event types.
+    pub event_types: Vec<EventTypePattern>,
+    /// The condition on the event's fields.
+    pub filter: Filter,
+    /// Time from `occurred_at` to the first attempt.
+    pub minimum_delay: Duration,
+    /// Least time between two requests; none without a ceiling.
+    pub request_interval: Option<Duration>,
+    /// Time for a whole call.
+    pub timeout: Duration,
+    /// What makes a response a success.
+    pub success_response: Option<ResponseRule>,
+    /// What makes a response a refusal.
+    pub error_response: Option<ResponseRule>,
+}
+
+impl Subscription {
+    /// Whether events of this type with this data are to be delivered to it.
+    #[must_use]
+    pub fn wants(&self, event_type: &crate::event::EventType, data: &crate::event::EventData) -> bool {
+        self.rules.event_types.iter().any(|pattern| pattern.matches(event_type)) && self.rules.filter.holds(data)
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole behaviour over real HTTP: the API, the data folder, the program, and kills.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "it/api.rs"]
+mod api;
+#[path = "it/folder.rs"]
+mod folder;
+#[path = "it/http.rs"]
+mod http;
+#[path = "it/kill.rs"]
+mod kill;
+#[path = "it/program.rs"]
+mod program;
+#[path = "it/receiver.rs"]
+mod receiver;
+#[path = "it/server.rs"]
+mod server;
