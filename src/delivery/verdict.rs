@@ -228,7 +228,8 @@ mod tests {
         use Outcome::*;
         use RetryProfile::{Impact, Standard};
         let later = [("Retry-After", "5")];
-        let table: &[(Exchange, Option<&str>, Option<&str>, RetryProfile, &str, Outcome)] = &[
+        type Row = (Exchange, Option<&'static str>, Option<&'static str>, RetryProfile, &'static str, Outcome);
+        let table: &[Row] = &[
             (answer(200, &[], "NOT OK"), Some("OK"), Some("NOT OK"), Standard, "final", Refused),
             (answer(503, &[], "no"), None, Some("no"), Standard, "final", Refused),
             (answer(200, &[], "OK"), Some("OK"), None, Standard, "delivered", Delivered),

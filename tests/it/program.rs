@@ -36,6 +36,77 @@ fn a_delivery_is_shown_without_a_server() {
     assert!(String::from_utf8_lossy(&blocked.stdout).contains("blocked:"));
 }
 
+/// Runs the program with `input` as its standard input.
+fn postrider_with(input: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+const CLEARED: &str = "examples/events/action.cleared.json";
+
+#[test]
+fn a_template_is_rendered_byte_for_byte() {
+    let render = ["template", "render", "--template", "-", "--event", CLEARED, "--format"];
+    let (code, out, err) = postrider_with("{\"p\": {Payout}, \"s\": \"{Status}\"}\n", &[&render[..], &["json"]].concat());
+    assert_eq!((code, out.as_str()), (Some(0), "{\"p\": 0.88, \"s\": \"APPROVED\"}\n"), "{err}");
+    let (code, out, err) = postrider_with("a={CampaignIdd}", &[&render[..], &["query"]].concat());
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(
+        err.contains("unknown_macro") && err.contains("a={CampaignIdd}") && err.contains("^") && err.contains("did you mean `CampaignId`?"),
+        "{err}"
+    );
+    let (code, out, _) = postrider_with("a={CampaignIdd}", &[&render[..], &["query", "--json"]].concat());
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, document["ok"].clone(), document["errors"][0]["suggestion"].clone()), (Some(1), false.into(), "CampaignId".into()));
+}
+
+#[test]
+fn the_documented_body_of_impact_is_mended_in_two_steps() {
+    let body = include_str!("../template/impact-sample-body.txt");
+    let check = ["template", "check", "--format", "json", "--template", "-"];
+    let (code, _, err) = postrider_with(body, &check);
+    assert_eq!(code, Some(1));
+    for named in ["invalid_body", "wrapped_macro", "escape_run"] {
+        assert!(err.contains(named), "{named} is not named: {err}");
+    }
+    let (code, fixed, err) = postrider_with(body, &[&check[..], &["--fix"]].concat());
+    assert_eq!(code, Some(0), "{err}");
+    let render = ["template", "render", "--format", "json", "--template", "-", "--event", CLEARED];
+    let (code, out, err) = postrider_with(&fixed, &render);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap().as_object().unwrap().len(), 40);
+}
+
+#[test]
+fn another_platforms_postback_is_imported() {
+    let (code, out, err) = postrider_with("", &["template", "import", "https://t.example/pb?cid={aff_sub}&sum=#price#&x={weird}"]);
+    assert_eq!((code, out.trim()), (Some(0), r"https://t.example/pb?cid={SubId1}&sum=#price#&x=\{weird}"));
+    assert!(err.contains("not mapped  weird"), "{err}");
+    let (_, out, _) = postrider_with("", &["template", "import", "--from", "#x#", "https://t.example/pb?sum=#price#"]);
+    assert!(out.starts_with("https://t.example/pb?sum={"), "{out}");
+}
+
+#[test]
+fn presets_are_listed_and_printed() {
+    let (code, out, _) = postrider_with("", &["template", "presets"]);
+    assert!(code == Some(0) && out.lines().count() >= 19 && out.contains("keitaro"), "{out}");
+    let (code, out, _) = postrider_with("", &["template", "presets", "keitaro", "--json"]);
+    assert!(code == Some(0) && serde_json::from_str::<serde_json::Value>(&out).unwrap()["request"]["url"].is_string());
+    assert_eq!(postrider_with("", &["template", "presets", "none"]).0, Some(2));
+}
+
 #[test]
 fn wrong_usage_ends_with_2_and_says_what_to_do() {
     for arguments in [
