@@ -1,5 +1,7 @@
 //! Subscriptions: create, read, change, pause, test, delete.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -258,7 +260,7 @@ pub(super) async fn test(State(state): State<ApiState>, Path(id): Path<String>, 
         subscription,
         names: &names,
         event_type,
-        data,
+        data: Arc::new(data),
         ids: (state.queue.next_id(state.clock.now()), state.queue.next_id(state.clock.now())),
     };
     let attempt = try_once(trial, &*state.transport, &*state.clock).await;

@@ -13,11 +13,10 @@ use super::{FAILED, Failure};
 use crate::api::{Trial, attempt_json, try_once};
 use crate::attempt::{Attempt, Outcome};
 use crate::clock::{Clock, SystemClock};
-use crate::event::{Event, EventData, EventType, catalogue};
-use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::event::{EventData, EventType, catalogue};
+use crate::id::{AttemptId, IdSource, SubscriptionId};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, TransportSettings};
-use crate::request::{DeliveryFacts, RequestTemplate};
 use crate::rng::{Rng, SystemRng};
 use crate::subscription::{FieldError, FieldNames, Subscription, SubscriptionSpec, check};
 
@@ -60,13 +59,13 @@ pub(super) async fn run(arguments: SendArguments) -> Result<(), Failure> {
     let clock = SystemClock;
     let ids = IdSource::new(SystemRng.bits(), 0);
     let ids = (ids.next(clock.now().unix_ms()), ids.next(clock.now().unix_ms()));
+    let trial = Trial { subscription: &subscription, names: &names, event_type: event.event_type, data: Arc::new(data), ids };
     if arguments.dry_run {
-        return dry_run(&arguments, &subscription, &names, event.event_type, data, ids.0, &clock);
+        return dry_run(&arguments, &trial, &clock);
     }
     let guard = Guard::new(GuardSettings { allow_private: arguments.allow_private, ..GuardSettings::default() });
     let lookup = Arc::new(SystemLookup::new(SystemLookupSettings::default(), Arc::new(clock)));
     let transport = HttpTransport::new(TransportSettings::new(guard, lookup)).context("outgoing requests cannot be set up")?;
-    let trial = Trial { subscription: &subscription, names: &names, event_type: event.event_type, data, ids };
     let attempt = try_once(trial, &transport, &clock).await;
     if arguments.json {
         println!("{:#}", attempt_json(&attempt));
@@ -114,31 +113,12 @@ fn listed(errors: &[FieldError]) -> String {
     errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect()
 }
 
-fn dry_run(
-    arguments: &SendArguments,
-    subscription: &Subscription,
-    names: &FieldNames,
-    event_type: EventType,
-    data: EventData,
-    raw_id: u128,
-    clock: &dyn Clock,
-) -> Result<(), Failure> {
-    let now = clock.now();
-    let event = Event {
-        id: EventId::from_raw(raw_id),
-        account: subscription.spec.account.clone(),
-        event_type,
-        key: None,
-        occurred_at: now,
-        received_at: now,
-        data: Arc::new(data),
-    };
-    let facts = DeliveryFacts { id: DeliveryId::of(event.id, 1), attempt: 1, at: now };
-    let request = RequestTemplate::compile(&subscription.spec.request, names).and_then(|template| template.build(&event, &facts))?;
+fn dry_run(arguments: &SendArguments, trial: &Trial<'_>, clock: &dyn Clock) -> Result<(), Failure> {
+    let request = trial.build(clock)?;
     let attempt = Attempt {
-        id: crate::id::AttemptId::from_raw(raw_id),
+        id: AttemptId::from_raw(trial.ids.1),
         number: 1,
-        started_at: now,
+        started_at: clock.now(),
         duration_ms: 0,
         outcome: Outcome::Unknown,
         reason: "dry run: nothing was sent".into(),

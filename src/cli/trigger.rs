@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::client::Client;
+use crate::config::Settings;
 use crate::event::catalogue;
 
 #[derive(Debug, Args)]
@@ -24,9 +25,9 @@ pub(super) struct TriggerArguments {
     /// The server
     #[arg(long, env = "POSTRIDER_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// The API key (better in the variable than on the command line)
+    /// The API key (better in the variable than on the command line) [default: that of ./postrider-data]
     #[arg(long = "api-key", env = "POSTRIDER_KEY", hide_env_values = true)]
-    api_key: String,
+    api_key: Option<String>,
 }
 
 pub(super) async fn run(arguments: TriggerArguments) -> Result<(), Failure> {
@@ -43,7 +44,18 @@ pub(super) async fn run(arguments: TriggerArguments) -> Result<(), Failure> {
     if let Some(key) = arguments.key {
         event["key"] = json!(key);
     }
-    let answer = Client::new(&arguments.url, &arguments.api_key)?.post("/v1/events", &event).await?;
+    let key = match arguments.api_key {
+        Some(key) => key,
+        None => local_key()?,
+    };
+    let answer = Client::new(&arguments.url, &key)?.post("/v1/events", &event).await?;
     println!("{answer}");
     Ok(())
+}
+
+/// The key of a server that runs from this folder with the default settings.
+fn local_key() -> Result<String, Failure> {
+    let file = Settings::default().data.join("operator.key");
+    std::fs::read_to_string(&file)
+        .map_err(|_| Failure::usage(format!("no key is given and there is no `{}`; set POSTRIDER_KEY", file.display())))
 }
