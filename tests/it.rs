@@ -10,6 +10,8 @@ mod folder;
 mod http;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/log.rs"]
+mod log;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]

@@ -260,6 +260,38 @@ async fn a_cancelled_delivery_is_not_sent_and_a_dead_one_can_be_retried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_cancelled_at_once_is_not_sent() {
+    let world = World::new().await;
+    world.subscribe("a", json!({})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.queue.cancel(id).await.unwrap();
+    world.advance(seconds(60)).await;
+    assert_eq!((world.handed_over("a").len(), world.state(id).await), (0, StateName::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_without_a_wait_comes_at_once() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::status(500), Scripted::status(500), Scripted::status(200)]);
+    world.subscribe("a", json!({"retry": {"attempts": 3, "schedule_s": [0], "jitter": 0}})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(Duration::from_millis(5)).await;
+    assert_eq!(world.state(id).await, StateName::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_a_person_retries_while_it_is_in_flight_goes_again_at_once() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::status(500).after(seconds(5)), Scripted::status(200)]);
+    world.subscribe("a", json!({})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(seconds(1)).await;
+    world.queue.retry(id).await.unwrap();
+    world.advance(seconds(5)).await;
+    assert_eq!(world.outcomes(id).await, [Outcome::UnexpectedResponse, Outcome::Delivered]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delivery_keeps_the_template_it_was_accepted_with() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"minimum_delay_s": 10})).await;

@@ -23,6 +23,9 @@ use crate::subscription::Subscription;
 /// How much of a response body is kept on record.
 const KEPT_BODY_BYTES_MAX: usize = 8 * 1024;
 
+/// When a delivery is looked at again whose attempt could not be made or recorded.
+const UNSETTLED_WAIT: Duration = Duration::from_secs(1);
+
 /// What all attempts share.
 #[derive(Debug)]
 pub(super) struct Workshop {
@@ -47,6 +50,8 @@ pub(super) struct Job {
 pub(super) struct Ended {
     pub outcome: Option<Outcome>,
     pub retry_after: Option<Duration>,
+    /// When the delivery is due again, if it is.
+    pub due_at: Option<Timestamp>,
     /// Whether the job held a place before the gate and gave it up without passing.
     pub left_gate: bool,
 }
@@ -70,7 +75,9 @@ impl Workshop {
             tracing::error!(delivery.id = %delivery, "an attempt panicked; it is recorded as failed on our side");
             Some(self.not_sent(&job, Failure { kind: FailureKind::Local, detail: "internal error of the sender".into() }))
         });
-        let mut ended = Ended { outcome: None, retry_after: None, left_gate: paced && !passed };
+        // What could not be settled is still due, and is looked at again after a moment.
+        let again = self.clock.now().after(UNSETTLED_WAIT);
+        let mut ended = Ended { outcome: None, retry_after: None, due_at: Some(again), left_gate: paced && !passed };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }
@@ -165,8 +172,11 @@ impl Workshop {
             next: follows,
             at: now,
         };
-        if let Err(error) = self.queue.settle(settlement).await {
-            tracing::error!(delivery.id = %job.row.delivery, %error, "an attempt was not recorded; the delivery stays due and may be repeated");
+        match self.queue.settle(settlement).await {
+            Ok(delivery) => ended.due_at = delivery.and_then(|delivery| delivery.state.due_at()),
+            Err(error) => {
+                tracing::error!(delivery.id = %job.row.delivery, %error, "an attempt was not recorded; the delivery stays due and may be repeated");
+            }
         }
     }
 }

@@ -46,6 +46,10 @@ pub(super) struct Lane {
     /// Rows are due in the index that were not read.
     backlog: bool,
     pub scanning: bool,
+    /// Deliveries whose rows went while a scan is under way, which may still bring them.
+    gone: HashSet<DeliveryId>,
+    /// So much went that the scan's result is of no use.
+    scan_is_stale: bool,
     /// When the next row that was not read is due.
     next_due: Option<Timestamp>,
     /// Until when the receiver asked to be left alone.
@@ -82,6 +86,8 @@ impl Lane {
             settled: Vec::new(),
             backlog: true,
             scanning: false,
+            gone: HashSet::new(),
+            scan_is_stale: false,
             next_due: None,
             pause_until: None,
             queued: false,
@@ -91,15 +97,6 @@ impl Lane {
 
     /// Takes over what commits told, at wall-clock time `now`.
     pub fn notice(&mut self, notice: LaneNotice, now: Timestamp) {
-        if notice.forget {
-            self.forget_window();
-        }
-        for id in &notice.removed {
-            if let Some(place) = self.window.iter().position(|row| row.delivery == *id) {
-                self.window.remove(place);
-                self.known.remove(id);
-            }
-        }
         for row in notice.fresh {
             let in_turn = !self.backlog && !self.scanning && self.window.len() < WINDOW_ROWS;
             let overtakes = self.holds_back_retries() && row.attempts == 0 && self.window.len() < 2 * WINDOW_ROWS;
@@ -108,6 +105,20 @@ impl Lane {
             } else {
                 self.backlog = true;
             }
+        }
+        // After the fresh rows: what was stored and cancelled since the last look is in both.
+        for id in notice.removed {
+            if let Some(place) = self.window.iter().position(|row| row.delivery == id) {
+                self.window.remove(place);
+                self.known.remove(&id);
+            }
+            if self.scanning {
+                self.gone.insert(id);
+            }
+        }
+        if notice.forget {
+            self.forget_window();
+            self.scan_is_stale = self.scanning;
         }
         if let Some(due_at) = notice.earliest_due {
             self.note_due(due_at, now);
@@ -133,10 +144,11 @@ impl Lane {
     /// Takes over what a scan found. A scan that failed found nothing and leaves the backlog.
     pub fn end_scan(&mut self, page: Option<DuePage>, now: Timestamp) {
         self.scanning = false;
+        let gone = std::mem::take(&mut self.gone);
         match page {
-            Some(page) if self.is_active() => {
+            Some(page) if self.is_active() && !std::mem::take(&mut self.scan_is_stale) => {
                 for row in page.rows {
-                    if self.known.insert(row.delivery) {
+                    if !gone.contains(&row.delivery) && self.known.insert(row.delivery) {
                         self.window.push_back(row);
                     }
                 }
@@ -150,11 +162,15 @@ impl Lane {
         self.forget_settled();
     }
 
-    /// Takes note that an attempt is over; call after the notices were taken.
-    pub fn settle(&mut self, id: DeliveryId) {
+    /// Takes note that an attempt is over; call after the notices were taken. `due_at` is when the
+    /// delivery is due again: the notice of that may have led to a scan which still had to skip it.
+    pub fn settle(&mut self, id: DeliveryId, due_at: Option<Timestamp>, now: Timestamp) {
         self.settled.push(id);
         if !self.scanning {
             self.forget_settled();
+        }
+        if let Some(due_at) = due_at {
+            self.note_due(due_at, now);
         }
     }
 

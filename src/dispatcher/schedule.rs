@@ -17,7 +17,7 @@ use super::attempt::{Ended, Job, Workshop};
 use super::lane::{Lane, Step};
 use super::pace::Pace;
 use crate::attempt::{Failure, FailureKind};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::queue::{CommitNotices, DuePage, DueRow, Queue, Registry, StoreError};
 use crate::request::RequestTemplate;
@@ -74,7 +74,7 @@ pub struct Dispatcher {
     /// Attempts and scans; they end with the dispatcher.
     tasks: JoinSet<()>,
     /// Ends of attempts whose deliveries are forgotten after the next notices.
-    ended: Vec<(SubscriptionId, DeliveryId)>,
+    ended: Vec<(SubscriptionId, DeliveryId, Option<Timestamp>)>,
     registry: Arc<Registry>,
 }
 
@@ -165,7 +165,7 @@ impl Dispatcher {
 
     fn take_end(&mut self, subscription: SubscriptionId, delivery: DeliveryId, ended: &Ended) {
         self.in_flight -= 1;
-        self.ended.push((subscription, delivery));
+        self.ended.push((subscription, delivery, ended.due_at));
         let instant = self.workshop.clock.instant();
         if let Some(lane) = self.lanes.get_mut(&subscription) {
             lane.in_flight -= 1;
@@ -214,9 +214,10 @@ impl Dispatcher {
     }
 
     fn forget_ended(&mut self) {
-        for (subscription, delivery) in self.ended.drain(..) {
+        let now = self.workshop.clock.now();
+        for (subscription, delivery, due_at) in self.ended.drain(..) {
             if let Some(lane) = self.lanes.get_mut(&subscription) {
-                lane.settle(delivery);
+                lane.settle(delivery, due_at, now);
             }
         }
     }

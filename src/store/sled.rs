@@ -66,6 +66,9 @@ struct Open {
     trees: Vec<::sled::Tree>,
     /// The rest of values above [`INLINE_MAX`].
     pieces: ::sled::Tree,
+    /// Held by who puts a value together, and by a batch that may change one: sled's transactions are
+    /// whole for each read, and not for several in a row.
+    assembling: RwLock<()>,
     /// Our own descriptors: of the data file, and of the folder that names it.
     data_file: File,
 }
@@ -118,33 +121,49 @@ impl Open {
         database.flush().map_err(|error| KvError::new("opening", error))?;
         let data_file = synced(&folder.join("db")).map_err(|error| KvError::new("opening", error))?;
         synced(&folder.join("conf")).and_then(|_| synced(folder)).map_err(|error| KvError::new("opening", error))?;
-        Ok(Self { database, trees, pieces, data_file })
+        Ok(Self { database, trees, pieces, assembling: RwLock::default(), data_file })
     }
 
     fn tree(&self, tree: Tree) -> &::sled::Tree {
         &self.trees[tree as usize]
     }
 
-    /// The value as it was given to [`Kv::write`].
-    fn whole(&self, tree: Tree, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, KvError> {
+    /// The value as it was given to [`Kv::write`]; none if it was removed since `stored` was read.
+    fn whole(&self, tree: Tree, key: &[u8], stored: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         if !tree.holds_large_values() {
-            return Ok(stored.to_vec());
+            return Ok(Some(stored.to_vec()));
         }
-        let Some((&form, first)) = stored.split_first() else { return Ok(Vec::new()) };
-        let mut value = first.to_vec();
-        if form == IN_PIECES {
+        match stored.split_first() {
+            Some((&IN_PIECES, _)) => self.assembled(tree, key).map_err(|error| KvError::new("reading", error)),
+            Some((_, value)) => Ok(Some(value.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    fn assembled(&self, tree: Tree, key: &[u8]) -> ::sled::Result<Option<Vec<u8>>> {
+        let _unchanged = self.assembling.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(stored) = self.tree(tree).get(key)? else { return Ok(None) };
+        let mut value = stored.get(1..).unwrap_or_default().to_vec();
+        if stored.first() == Some(&IN_PIECES) {
             for piece in self.pieces.scan_prefix(piece_prefix(tree, key)) {
-                value.extend_from_slice(&piece.map_err(|error| KvError::new("reading", error))?.1);
+                value.extend_from_slice(&piece?.1);
             }
         }
-        Ok(value)
+        Ok(Some(value))
     }
+}
+
+/// Whether a batch may change a value that lies in pieces: new rows with small values do not.
+fn may_change_pieces(batch: &Batch) -> bool {
+    let large = |value: &Option<Vec<u8>>| value.as_ref().is_none_or(|value| value.len() > INLINE_MAX);
+    [Tree::Configuration, Tree::Quarantine].into_iter().any(|tree| !batch.tree(tree).is_empty())
+        || Tree::ALL.into_iter().filter(|tree| tree.holds_large_values()).any(|tree| batch.tree(tree).values().any(large))
 }
 
 impl Kv for SledKv {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         self.with("reading", |open| match open.tree(tree).get(key).map_err(|error| KvError::new("reading", error))? {
-            Some(stored) => open.whole(tree, key, &stored).map(Some),
+            Some(stored) => open.whole(tree, key, &stored),
             None => Ok(None),
         })
     }
@@ -161,7 +180,11 @@ impl Kv for SledKv {
             };
             while let Some(row) = next() {
                 let (key, stored) = row.map_err(|error| KvError::new("reading", error))?;
-                let flow = if tree.holds_large_values() { visit(&key, &open.whole(tree, &key, &stored)?) } else { visit(&key, &stored) };
+                let flow = if tree.holds_large_values() {
+                    open.whole(tree, &key, &stored)?.map_or(ControlFlow::Continue(()), |value| visit(&key, &value))
+                } else {
+                    visit(&key, &stored)
+                };
                 if flow == ControlFlow::Break(()) {
                     break;
                 }
@@ -176,6 +199,7 @@ impl Kv for SledKv {
             // The pieces come last, and only where there may be some: each tree costs a little.
             let mut trees: Vec<&::sled::Tree> = written.iter().map(|&tree| open.tree(tree)).collect();
             trees.push(&open.pieces);
+            let alone = may_change_pieces(&batch).then(|| open.assembling.write().unwrap_or_else(PoisonError::into_inner));
             let outcome = trees.as_slice().transaction(|trees| {
                 let (pieces, trees) = trees.split_last().ok_or(ConflictableTransactionError::Abort(()))?;
                 for (&tree, view) in written.iter().zip(trees) {
@@ -183,6 +207,7 @@ impl Kv for SledKv {
                 }
                 Ok(())
             });
+            drop(alone);
             outcome.map_err(|error| KvError::new("writing", format_args!("{error:?}")))?;
             // Written to the file, so that a kill takes nothing away any more.
             open.database.flush().map_err(|error| KvError::new("writing", error))?;

@@ -453,3 +453,37 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked without a word".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(queue: QueueName, bytes: usize) -> Job {
+        Job { queue, durability: Durability::Durable, bytes, decide: Box::new(|_| Ok(Box::new(|| ()))) }
+    }
+
+    /// How many accepts and others are in the next group.
+    fn sizes(accepts: usize, others: usize, bytes: usize) -> (usize, usize) {
+        let mut waiting = Waiting::default();
+        waiting.accepts.extend((0..accepts).map(|_| job(QueueName::Accepts, bytes)));
+        waiting.others.extend((0..others).map(|_| job(QueueName::Others, bytes)));
+        let group = waiting.group();
+        let accepts = group.iter().filter(|job| job.queue == QueueName::Accepts).count();
+        (accepts, group.len() - accepts)
+    }
+
+    #[test]
+    fn accepts_go_first_and_leave_a_share() {
+        assert_eq!(sizes(3, 0, 1), (3, 0));
+        assert_eq!(sizes(5_000, 0, 1), (GROUP_CHANGES_MAX, 0));
+        assert_eq!(sizes(0, 5_000, 1), (0, GROUP_CHANGES_MAX));
+        assert_eq!(sizes(5_000, 10, 1), (GROUP_CHANGES_MAX - 10, 10));
+        assert_eq!(sizes(5_000, 5_000, 1), (GROUP_CHANGES_MAX - OTHERS_SHARE, OTHERS_SHARE));
+        assert_eq!(sizes(100, 5_000, 1), (100, GROUP_CHANGES_MAX - 100));
+    }
+
+    #[test]
+    fn large_changes_make_small_groups_and_starve_nobody() {
+        assert_eq!(sizes(100, 100, 3 << 20), (2, 2));
+    }
+}

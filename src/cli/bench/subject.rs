@@ -1,0 +1,94 @@
+//! The server under test: a process of its own, set up over its REST API.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::load::Target;
+use super::process::{Child, Usage, parent_left};
+use crate::cli::client::Client;
+use crate::config::{LogFormat, Settings};
+use crate::server::Server;
+use crate::store::{self, Counts, Store, StoreOptions};
+use crate::telemetry;
+
+/// Ten macros, as a receiver of JSON might want them.
+const TEMPLATE: &str = concat!(
+    r#"{"action":"{ActionId}","campaign":"{CampaignId}","partner":"{MediaPartnerId}","status":"{Status}","payout":"{Payout}","#,
+    r#""amount":"{Amount}","currency":"{Currency}","click":"{RefClickId}","sub_id":"{SubId1}","date":"{EventDate}"}"#
+);
+
+/// In the child: the server as `postrider serve` runs it, on a free port, until the parent stops it.
+pub(super) async fn serve(store: String, data: PathBuf, log: String) -> anyhow::Result<()> {
+    telemetry::start(LogFormat::Text, &log)?;
+    let settings = Settings { store, data, log, listen: ([127, 0, 0, 1], 0).into(), allow_private: true, ..Settings::default() };
+    let server = Server::start(&settings).await?;
+    println!("{}", json!({"address": server.address(), "key": server.operator_key()}));
+    Ok(server.run_until(parent_left()).await?)
+}
+
+/// A running server. Dropped, it is killed.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// Where events are reported.
+    pub events: Target,
+    child: Child,
+    client: Client,
+    location: String,
+}
+
+impl Subject {
+    /// Starts a server on the store in `folder`; it is ready when this returns.
+    pub async fn start(engine: &str, folder: &Path, log: &str) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let data = folder.to_str().context("the path of the data folder is no UTF-8")?;
+        let (child, ready) = Child::start(&["server", engine, data, log], &folder.join("server.log")).await?;
+        let (address, key) = (ready["address"].as_str().unwrap_or_default(), ready["key"].as_str().unwrap_or_default());
+        let client = Client::new(&format!("http://{address}"), key)?;
+        client.get("/readyz").await?;
+        let events = Target { address: address.parse()?, path: "/v1/events", key: Some(key.to_owned()) };
+        Ok(Self { events, child, client, location: format!("{engine}:{}", folder.join("store").display()) })
+    }
+
+    /// Creates an account.
+    pub async fn create_account(&self, account: &str) -> anyhow::Result<()> {
+        self.client.post("/v1/accounts", &json!({"id": account})).await?;
+        Ok(())
+    }
+
+    /// Creates a subscription of `account` to all its actions, with the JSON template of ten macros.
+    pub async fn subscribe(&self, account: &str, url: &str, state: &str, timeout: Duration) -> anyhow::Result<()> {
+        let request = json!({"method": "POST", "url": url, "body_format": "json", "body": TEMPLATE});
+        let subscription: Value = json!({
+            "account": account, "name": "bench", "event_types": ["action.*"], "request": request, "state": state,
+            "timeout_ms": u64::try_from(timeout.as_millis())?,
+        });
+        self.client.post("/v1/subscriptions", &subscription).await?;
+        Ok(())
+    }
+
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        self.child.usage()
+    }
+
+    /// Stops it in order, and counts what its store holds then.
+    pub async fn stop(self) -> anyhow::Result<Counts> {
+        self.child.stop().await?;
+        let store = store::open(&self.location, StoreOptions::default())?;
+        let mut sum = Counts::default();
+        for one in store.counts().await? {
+            sum.waiting += one.counts.waiting;
+            sum.delivered += one.counts.delivered;
+            sum.attempts += one.counts.attempts;
+        }
+        store.close().await?;
+        Ok(sum)
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(self) {
+        self.child.kill();
+    }
+}

@@ -1,0 +1,91 @@
+//! Retention: decided events go, oldest first; undecided ones stay.
+
+use postrider::delivery::Next;
+use postrider::store::{Counts, Direction, KeyRange, Pruned, Store, Tree};
+
+use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine};
+
+on_every_engine!(
+    decided_events_are_removed_with_all_that_hangs_on_them,
+    undecided_events_stay_and_do_not_stand_in_the_way,
+    a_step_is_no_larger_than_its_limit,
+    keys_are_removed_when_they_expired,
+);
+
+/// How many rows a tree holds.
+async fn rows(world: &mut World, tree: Tree) -> usize {
+    world.close().await;
+    let kv = world.kv();
+    let mut rows = 0;
+    kv.scan(tree, KeyRange::ALL, Direction::Forward, &mut |_, _| {
+        rows += 1;
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    kv.close().unwrap();
+    drop(kv);
+    world.reopen().await;
+    rows
+}
+
+async fn decided_events_are_removed_with_all_that_hangs_on_them(mut world: World) {
+    let accepted = world.accept(event().to(1).to(2).key("k")).await;
+    let kept = world.accept(event().received(at(100)).to(1)).await;
+    world.settle(1, accepted.deliveries[0], Next::RetryAt(at(2)), at(1)).await;
+    world.settle(1, accepted.deliveries[0], Next::Delivered, at(3)).await;
+    world.settle(2, accepted.deliveries[1], EXHAUSTED, at(3)).await;
+    world.settle(1, kept.deliveries[0], Next::Delivered, at(101)).await;
+
+    let pruned = world.store().prune(at(50), at(50), 10).await.unwrap();
+    assert_eq!(pruned, Pruned { events: 1, keys: 0, more: false });
+    assert!(world.store().event(accepted.id).await.unwrap().is_none());
+    for id in accepted.deliveries {
+        assert!(world.store().delivery(id).await.unwrap().is_none());
+        assert!(world.store().attempts(id).await.unwrap().is_empty());
+    }
+    assert_eq!(world.counts(1).await, Counts { delivered: 1, attempts: 1, ..Counts::default() });
+    assert_eq!(world.counts(2).await, Counts::default());
+    for (tree, left) in [(Tree::Events, 1), (Tree::Deliveries, 1), (Tree::Attempts, 1), (Tree::Due, 0), (Tree::Keys, 1), (Tree::Counts, 1)]
+    {
+        assert_eq!(rows(&mut world, tree).await, left, "{tree:?}");
+    }
+}
+
+async fn undecided_events_stay_and_do_not_stand_in_the_way(world: World) {
+    let mut waiting = Vec::new();
+    for number in 0..6 {
+        let accepted = world.accept(event().to(1).to(2)).await;
+        world.settle(1, accepted.deliveries[0], Next::Delivered, at(1)).await;
+        if number % 2 == 0 {
+            world.settle(2, accepted.deliveries[1], Next::Delivered, at(1)).await;
+        } else {
+            waiting.push(accepted);
+        }
+    }
+    assert_eq!(world.store().prune(at(50), at(50), 10).await.unwrap().events, 3);
+    assert_eq!(world.due(2, at(50)).await.len(), 3);
+    world.settle(2, waiting[0].deliveries[1], Next::Delivered, at(60)).await;
+    assert_eq!(world.store().prune(at(50), at(50), 10).await.unwrap().events, 1);
+    world.check_counts().await;
+}
+
+async fn a_step_is_no_larger_than_its_limit(world: World) {
+    for _ in 0..300 {
+        world.accept(event()).await;
+    }
+    let pruned = world.store().prune(at(50), at(50), 140).await.unwrap();
+    assert_eq!((pruned.events, pruned.more), (140, true));
+    let pruned = world.store().prune(at(50), at(50), 1_000).await.unwrap();
+    assert_eq!((pruned.events, pruned.more), (160, false));
+}
+
+async fn keys_are_removed_when_they_expired(mut world: World) {
+    let day = 86_400;
+    world.accept(event().key("a")).await;
+    world.accept(event().received(at(day)).key("b")).await;
+    assert_eq!(world.store().prune(at(0), at(30 * day), 10).await.unwrap().keys, 0);
+    assert_eq!(world.store().prune(at(0), at(30 * day + 120), 10).await.unwrap().keys, 1);
+    assert!(!world.accept(event().received(at(10)).key("a")).await.duplicate);
+    assert!(world.accept(event().received(at(day)).key("b")).await.duplicate);
+    assert_eq!(rows(&mut world, Tree::KeyExpiry).await, 2);
+}
