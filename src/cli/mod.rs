@@ -2,14 +2,19 @@
 //!
 //! Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 3 the store failed while serving.
 
+mod bench;
 mod client;
 mod demo;
 mod input;
+pub mod listen;
 mod receiver;
 mod send;
 mod serve;
+mod shell;
+pub mod simulate;
 mod template;
 mod trigger;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -36,10 +41,22 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Make one delivery without a server, and show request, response and verdict
     Send(send::SendArguments),
+    /// A local receiver that prints what arrives and answers as told
+    Listen(listen::ListenArguments),
+    /// What a subscription does with a receiver, days of it in milliseconds
+    Simulate(simulate::SimulateArguments),
     /// Render, check, import and list templates
     Template(template::TemplateArguments),
+    /// Measure the server against yardsticks in the same run
+    Bench(bench::BenchArguments),
     /// Send a sample event to a server
     Trigger(trigger::TriggerArguments),
+    /// Check a signature the way a receiver should
+    Verify(verify::VerifyArguments),
+    /// Completions for a shell
+    Completions(shell::CompletionsArguments),
+    /// The manual
+    Man(shell::ManArguments),
 }
 
 /// Exit code of a command that failed.
@@ -78,9 +95,15 @@ pub fn run() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
+            Command::Bench(arguments) => bench::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Send(arguments) => send::run(arguments).await,
+            Command::Listen(arguments) => listen::run(arguments).await,
+            Command::Simulate(arguments) => simulate::run(arguments).await,
+            Command::Verify(arguments) => verify::run(arguments).await,
+            Command::Completions(arguments) => shell::completions(arguments).await,
+            Command::Man(arguments) => shell::man(arguments).await,
             Command::Template(arguments) => template::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
         }

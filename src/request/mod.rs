@@ -3,5 +3,6 @@
 mod build;
 pub mod guard;
 pub mod send;
+pub mod sign;
 
 pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX, literal_target};

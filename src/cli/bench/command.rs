@@ -17,7 +17,10 @@ use crate::clock::{Clock, SystemClock};
 
 /// Seconds of load for each measurement.
 const SECONDS: f64 = 4.0;
-const SECONDS_QUICK: f64 = 0.6;
+const SECONDS_QUICK: f64 = 0.4;
+/// Events of which the idle latency is taken.
+const SAMPLES: u64 = 500;
+const SAMPLES_QUICK: u64 = 300;
 /// Waiting deliveries.
 const WAITING: u64 = 1_000_000;
 const WAITING_QUICK: u64 = 100_000;
@@ -37,7 +40,7 @@ pub(in crate::cli) struct BenchArguments {
     /// The stores to measure
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STORE,…", default_values = ["sled", "redb"])]
     store: Vec<EngineName>,
-    /// Seconds of load for each measurement [default: 4, with --quick 0.6]
+    /// Seconds of load for each measurement [default: 4, with --quick 0.4]
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
     /// Waiting deliveries of the row `backlog` [default: 1000000, with --quick 100000]
@@ -114,6 +117,8 @@ enum Part {
 pub(super) struct Plan {
     pub groups: BTreeSet<RowGroup>,
     pub time: Duration,
+    /// Events of which the idle latency is taken.
+    pub samples: u64,
     pub waiting: u64,
     pub log: String,
 }
@@ -145,11 +150,15 @@ async fn measure(arguments: BenchArguments) -> Result<(), Failure> {
     let plan = Plan {
         groups: groups.into_iter().collect(),
         time: Duration::from_secs_f64(seconds),
+        samples: if arguments.quick { SAMPLES_QUICK } else { SAMPLES },
         waiting: arguments.waiting.unwrap_or(if arguments.quick { WAITING_QUICK } else { WAITING }),
         log: arguments.log,
     };
     let parent = arguments.data.unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&parent).with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
+    let folder = tempfile::Builder::new()
+        .prefix("postrider-bench-")
+        .tempdir_in(&parent)
+        .with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build; its figures say nothing, build with `--release`");
     }
@@ -162,6 +171,10 @@ async fn measure(arguments: BenchArguments) -> Result<(), Failure> {
     };
     drop(bench);
     eprintln!("took {:.0} s", SystemClock.instant().duration_since(started).as_secs_f64());
-    if arguments.json { println!("{:#}", report.json()) } else { print!("{}", report.table()) }
+    if arguments.json {
+        println!("{:#}", report.json())
+    } else {
+        print!("{}", report.table())
+    }
     Ok(measured?)
 }

@@ -38,7 +38,8 @@ impl Child {
     /// Its standard error goes to `log`.
     pub async fn start(part: &[&str], log: &Path) -> anyhow::Result<(Self, Value)> {
         let program = std::env::current_exe().context("this program's own file cannot be found")?;
-        let log_file = File::options().create(true).append(true).open(log).with_context(|| format!("`{}` cannot be written", log.display()))?;
+        let log_file =
+            File::options().create(true).append(true).open(log).with_context(|| format!("`{}` cannot be written", log.display()))?;
         let mut process = Command::new(program)
             .arg("bench")
             .args(part)
@@ -155,9 +156,11 @@ impl MachineUse {
     /// Until this moment. Call it while no child is running: only ended ones are counted as own.
     pub fn so_far() -> anyhow::Result<Self> {
         let text = std::fs::read_to_string("/proc/stat").context("CPU time cannot be read from /proc")?;
-        let counts: Vec<u64> = text.lines().next().unwrap_or_default().split_whitespace().skip(1).map(|text| text.parse().unwrap_or(0)).collect();
+        let counts: Vec<u64> =
+            text.lines().next().unwrap_or_default().split_whitespace().skip(1).map(|text| text.parse().unwrap_or(0)).collect();
         // User, nice, system; idle and waiting for the disk; interrupts; taken by the host.
-        let busy: Vec<u64> = counts.iter().take(8).enumerate().filter(|(place, _)| ![3, 4].contains(place)).map(|(_, count)| *count).collect();
+        let busy: Vec<u64> =
+            counts.iter().take(8).enumerate().filter(|(place, _)| ![3, 4].contains(place)).map(|(_, count)| *count).collect();
         Ok(Self { all: ticks(&busy), own: ticks(&cpu_ticks("self")?) })
     }
 

@@ -51,7 +51,9 @@ impl<'a> Bench<'a> {
             for group in self.plan.groups.clone() {
                 let name = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
                 eprintln!("{}: {name}", engine.as_str());
-                self.measure(engine, group, &name).await.with_context(|| format!("the row `{name}` of {} was not measured", engine.as_str()))?;
+                self.measure(engine, group, &name)
+                    .await
+                    .with_context(|| format!("the row `{name}` of {} was not measured", engine.as_str()))?;
             }
         }
         Ok(())

@@ -11,8 +11,7 @@ use crate::cli::bench::report::{Goal, Row, Unit};
 use crate::cli::bench::subject::Subject;
 use crate::clock::{Clock, SystemClock};
 
-/// Events of which the idle latency is taken, and the first ones, which open connections and do not count.
-const SAMPLES: u64 = 500;
+/// The first events of a series open connections and do not count.
 const SAMPLES_DROPPED: u64 = 20;
 /// Rest after each of them.
 const REST: Duration = Duration::from_millis(3);
@@ -40,12 +39,18 @@ pub(super) async fn latency(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     server.stop().await?;
 
     let mut row = |what: &str, share: f64| {
-        let row = Row::new(format!("idle latency, call to receiver, {what}"), percentile(&mut own.to_receiver, share) / NS_PER_MS, Unit::Milliseconds);
+        let row = Row::new(
+            format!("idle latency, call to receiver, {what}"),
+            percentile(&mut own.to_receiver, share) / NS_PER_MS,
+            Unit::Milliseconds,
+        );
         row.against("featureless", percentile(&mut featureless.to_receiver, share) / NS_PER_MS)
     };
     let mut rows = vec![row("p50", 0.5).goal(Goal::AtMost(1.0)), row("p99", 0.99).goal(Goal::AtMost(5.0))];
-    rows.push(Row::new("of that, call to answer, p50", percentile(&mut own.to_answer, 0.5) / NS_PER_MS, Unit::Milliseconds)
-        .against("featureless", percentile(&mut featureless.to_answer, 0.5) / NS_PER_MS));
+    rows.push(
+        Row::new("of that, call to answer, p50", percentile(&mut own.to_answer, 0.5) / NS_PER_MS, Unit::Milliseconds)
+            .against("featureless", percentile(&mut featureless.to_answer, 0.5) / NS_PER_MS),
+    );
     Ok(rows)
 }
 
@@ -58,7 +63,7 @@ struct Latencies {
 async fn one_at_a_time(setting: &Setting<'_>, target: &Target, receiver: &Receiver) -> anyhow::Result<Latencies> {
     let mut caller = Caller::connect(target).await?;
     let mut latencies = Latencies { to_receiver: Vec::new(), to_answer: Vec::new() };
-    for number in 0..SAMPLES_DROPPED + SAMPLES {
+    for number in 0..SAMPLES_DROPPED + setting.plan.samples {
         let body = Bytes::from(load::event("idle", number, setting.stopwatch));
         let called = setting.stopwatch.ns();
         caller.post(body).await?;
@@ -111,14 +116,17 @@ async fn run(setting: &Setting<'_>, server: &Subject, receivers: &[Receiver], lo
     let arrived = || receivers[1..].iter().map(Receiver::arrived).sum::<u64>();
     let (started, before) = (SystemClock.instant(), arrived());
     let stopwatch = setting.stopwatch;
-    let called = call(&server.events, load, move |number| {
-        load::event(&format!("hang{}", number % RECEIVERS as u64), number, stopwatch).into()
-    })
-    .await?;
+    let called =
+        call(&server.events, load, move |number| load::event(&format!("hang{}", number % RECEIVERS as u64), number, stopwatch).into())
+            .await?;
     let hanging = called.calls.div_ceil(RECEIVERS as u64);
     let owed = called.calls - hanging;
     while arrived() < before + owed {
-        anyhow::ensure!(SystemClock.instant().duration_since(started) < load.time + ARRIVAL_PATIENCE, "{} of {owed} requests arrived at the nine", arrived() - before);
+        anyhow::ensure!(
+            SystemClock.instant().duration_since(started) < load.time + ARRIVAL_PATIENCE,
+            "{} of {owed} requests arrived at the nine",
+            arrived() - before
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let elapsed = SystemClock.instant().duration_since(started);

@@ -29,7 +29,10 @@ pub(super) async fn accepts(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
         let said = setting.yardstick(&["store", &location, "256", deliveries]).await?;
         let rate = said["per_second"].as_f64().unwrap_or(f64::NAN);
         store_alone.push(rate);
-        rows.push(Row::new(format!("store alone: accepts, 256 callers, {what}"), rate, Unit::PerSecond).cpu_us(said["cpu_us"].as_f64().unwrap_or(f64::NAN)));
+        rows.push(
+            Row::new(format!("store alone: accepts, 256 callers, {what}"), rate, Unit::PerSecond)
+                .cpu_us(said["cpu_us"].as_f64().unwrap_or(f64::NAN)),
+        );
     }
     let server = setting.server("server").await?;
     for account in ["quiet", "paused"] {
@@ -37,11 +40,15 @@ pub(super) async fn accepts(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     }
     server.subscribe("paused", "http://127.0.0.1:9/", "paused", TIMEOUT).await?;
     let mut accepted = 0;
-    for (account, what, store_alone) in [("quiet", "no subscription", store_alone[0]), ("paused", "1 paused subscription", store_alone[1])] {
+    for (account, what, store_alone) in [("quiet", "no subscription", store_alone[0]), ("paused", "1 paused subscription", store_alone[1])]
+    {
         for callers in [1, 16, 256] {
             let cpu_before = server.usage()?.cpu;
             let stopwatch = setting.stopwatch;
-            let called = call(&server.events, Load::closed(callers, setting.plan.time), move |number| load::event(account, number, stopwatch).into()).await?;
+            let called = call(&server.events, Load::closed(callers, setting.plan.time), move |number| {
+                load::event(account, number, stopwatch).into()
+            })
+            .await?;
             let cpu = cpu_each(cpu_before, server.usage()?.cpu, called.calls);
             let callers_text = if callers == 1 { "1 caller".into() } else { format!("{callers} callers") };
             let row = Row::new(format!("accepts over HTTP, {callers_text}, {what}"), called.per_second(), Unit::PerSecond).cpu_us(cpu);
@@ -110,7 +117,11 @@ struct Cycled {
 
 /// Reports events in calls of `events_per_call`, and counts from the first call to the last arrival, so
 /// that nothing is left for later. What counts is what the store holds as delivered after the stop.
-async fn full_cycles(setting: &Setting<'_>, events_per_call: u64, body: impl Fn(u64) -> Bytes + Send + Sync + 'static) -> anyhow::Result<Cycled> {
+async fn full_cycles(
+    setting: &Setting<'_>,
+    events_per_call: u64,
+    body: impl Fn(u64) -> Bytes + Send + Sync + 'static,
+) -> anyhow::Result<Cycled> {
     let receiver = Receiver::start(setting.stopwatch).await?;
     let server: Subject = setting.server("server").await?;
     server.create_account("cycle").await?;
