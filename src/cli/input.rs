@@ -1,9 +1,17 @@
-//! Files that commands read: a path, or `-` for standard input.
+//! Files that commands read: a path, or `-` for standard input; subscriptions and events as for the API.
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::event::{EventData, EventType, catalogue};
+use crate::id::SubscriptionId;
+use crate::subscription::{FieldNames, Subscription, SubscriptionSpec, SubscriptionWarning, check};
 
 /// The text of `path`; of standard input if it is `-`.
 pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
@@ -13,4 +21,59 @@ pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
         return Ok(text);
     }
     std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))
+}
+
+/// A subscription from a file, usable without a server.
+#[derive(Debug)]
+pub(super) struct LocalSubscription {
+    pub subscription: Subscription,
+    /// The macro names of its templates.
+    pub names: FieldNames,
+    pub warnings: Vec<SubscriptionWarning>,
+}
+
+/// Reads a subscription as the API takes it; `to` replaces its URL template.
+pub(super) fn read_subscription(path: &Path, to: Option<&str>, now: Timestamp) -> anyhow::Result<LocalSubscription> {
+    let text = read_text(path)?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let mut spec: SubscriptionSpec =
+        serde_path_to_error::deserialize(&mut reader).with_context(|| format!("`{}` is not a subscription", path.display()))?;
+    if let Some(url) = to {
+        url.clone_into(&mut spec.request.url);
+    }
+    let names = FieldNames::default();
+    let known_type = |event_type: &EventType| catalogue::find(event_type.as_str()).is_some();
+    let (rules, warnings) = match check(&spec, &names, &known_type) {
+        Ok(checked) => checked,
+        Err(errors) => {
+            let listed: String = errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect();
+            bail!("`{}` cannot be used:{listed}", path.display())
+        }
+    };
+    let subscription = Subscription {
+        id: SubscriptionId::from_raw(0),
+        version: 1,
+        template_version: 1,
+        created_at: now,
+        updated_at: now,
+        spec: Arc::new(spec),
+        rules: Arc::new(rules),
+    };
+    Ok(LocalSubscription { subscription, names, warnings })
+}
+
+#[derive(Debug, Deserialize)]
+struct EventFile {
+    #[serde(rename = "type")]
+    event_type: EventType,
+    data: Box<RawValue>,
+}
+
+/// Reads an event as the API takes it; its account, key and time do not matter here.
+pub(super) fn read_event(path: &Path) -> anyhow::Result<(EventType, EventData)> {
+    let text = read_text(path)?;
+    let event: EventFile =
+        serde_json::from_str(&text).with_context(|| format!("`{}` is not an event; it needs `type` and `data`", path.display()))?;
+    let data = EventData::parse(event.data.get()).with_context(|| format!("the data of `{}` cannot be taken", path.display()))?;
+    Ok((event.event_type, data))
 }

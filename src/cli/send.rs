@@ -4,21 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 
-use super::input::read_text;
+use super::input::{read_event, read_subscription};
 use super::{FAILED, Failure};
 use crate::api::{Trial, attempt_json, try_once};
 use crate::attempt::{Attempt, Outcome};
 use crate::clock::{Clock, SystemClock};
-use crate::event::{EventData, EventType, catalogue};
-use crate::id::{AttemptId, IdSource, SubscriptionId};
+use crate::id::{AttemptId, IdSource};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, TransportSettings};
 use crate::rng::{Rng, SystemRng};
-use crate::subscription::{FieldError, FieldNames, Subscription, SubscriptionSpec, check};
 
 #[derive(Debug, Args)]
 pub(super) struct SendArguments {
@@ -42,24 +39,16 @@ pub(super) struct SendArguments {
     json: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct EventFile {
-    #[serde(rename = "type")]
-    event_type: EventType,
-    data: Box<serde_json::value::RawValue>,
-}
-
 pub(super) async fn run(arguments: SendArguments) -> Result<(), Failure> {
-    let (subscription, names) = read_subscription(&arguments)?;
-    let event_text = read_text(&arguments.event)?;
-    let event: EventFile = serde_json::from_str(&event_text)
-        .with_context(|| format!("`{}` is not an event; it needs `type` and `data`", arguments.event.display()))?;
-    let data =
-        EventData::parse(event.data.get()).with_context(|| format!("the data of `{}` cannot be taken", arguments.event.display()))?;
+    let local = read_subscription(&arguments.subscription, arguments.to.as_deref(), SystemClock.now())?;
+    for warning in &local.warnings {
+        eprintln!("warning: {}: {} ({})", warning.pointer, warning.detail, warning.code);
+    }
+    let (event_type, data) = read_event(&arguments.event)?;
     let clock = SystemClock;
     let ids = IdSource::new(SystemRng.bits(), 0);
     let ids = (ids.next(clock.now().unix_ms()), ids.next(clock.now().unix_ms()));
-    let trial = Trial { subscription: &subscription, names: &names, event_type: event.event_type, data: Arc::new(data), ids };
+    let trial = Trial { subscription: &local.subscription, names: &local.names, event_type, data: Arc::new(data), ids };
     if arguments.dry_run {
         return dry_run(&arguments, &trial, &clock);
     }
@@ -77,40 +66,6 @@ pub(super) async fn run(arguments: SendArguments) -> Result<(), Failure> {
     } else {
         Err(Failure { code: FAILED, error: anyhow::anyhow!("not delivered: {} ({})", attempt.reason, attempt.outcome) })
     }
-}
-
-fn read_subscription(arguments: &SendArguments) -> anyhow::Result<(Subscription, FieldNames)> {
-    let text = read_text(&arguments.subscription)?;
-    let mut reader = serde_json::Deserializer::from_str(&text);
-    let mut spec: SubscriptionSpec = serde_path_to_error::deserialize(&mut reader)
-        .with_context(|| format!("`{}` is not a subscription", arguments.subscription.display()))?;
-    if let Some(url) = &arguments.to {
-        spec.request.url.clone_from(url);
-    }
-    let names = FieldNames::default();
-    let known_type = |event_type: &EventType| catalogue::find(event_type.as_str()).is_some();
-    let (rules, warnings) = match check(&spec, &names, &known_type) {
-        Ok(checked) => checked,
-        Err(errors) => bail!("`{}` cannot be used:{}", arguments.subscription.display(), listed(&errors)),
-    };
-    for warning in warnings {
-        eprintln!("warning: {}: {} ({})", warning.pointer, warning.detail, warning.code);
-    }
-    let now = SystemClock.now();
-    let subscription = Subscription {
-        id: SubscriptionId::from_raw(0),
-        version: 1,
-        template_version: 1,
-        created_at: now,
-        updated_at: now,
-        spec: Arc::new(spec),
-        rules: Arc::new(rules),
-    };
-    Ok((subscription, names))
-}
-
-fn listed(errors: &[FieldError]) -> String {
-    errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect()
 }
 
 fn dry_run(arguments: &SendArguments, trial: &Trial<'_>, clock: &dyn Clock) -> Result<(), Failure> {

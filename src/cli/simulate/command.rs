@@ -1,24 +1,20 @@
-//! The command: its arguments, and the files it reads.
+//! The command: its arguments, and what it makes of them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::lane::{Lane, event_at, simulate};
 use super::report;
 use crate::cli::Failure;
-use crate::cli::input::read_text;
+use crate::cli::input::{LocalSubscription, read_event, read_subscription};
 use crate::cli::listen::read_script;
 use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::event::{EventData, EventType, catalogue};
-use crate::id::SubscriptionId;
 use crate::request::RequestTemplate;
-use crate::subscription::{FieldNames, Subscription, SubscriptionSpec, check};
+use crate::subscription::Subscription;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -50,16 +46,9 @@ pub(in crate::cli) struct SimulateArguments {
     json: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct EventFile {
-    #[serde(rename = "type")]
-    event_type: EventType,
-    data: Box<RawValue>,
-}
-
 pub(in crate::cli) async fn run(arguments: SimulateArguments) -> Result<(), Failure> {
     let start: Timestamp = arguments.start.parse().map_err(Failure::usage)?;
-    let (subscription, names) = read_subscription(&arguments.subscription, start)?;
+    let LocalSubscription { subscription, names, .. } = read_subscription(&arguments.subscription, None, start)?;
     let script = read_script(&arguments.script)?;
     let (event_type, data) = match &arguments.event {
         Some(path) => read_event(path)?,
@@ -84,40 +73,6 @@ pub(in crate::cli) async fn run(arguments: SimulateArguments) -> Result<(), Fail
         println!("{}", report::text(&simulated, &subscription, arguments.events));
     }
     Ok(())
-}
-
-fn read_subscription(path: &Path, now: Timestamp) -> anyhow::Result<(Subscription, FieldNames)> {
-    let text = read_text(path)?;
-    let mut reader = serde_json::Deserializer::from_str(&text);
-    let spec: SubscriptionSpec =
-        serde_path_to_error::deserialize(&mut reader).with_context(|| format!("`{}` is not a subscription", path.display()))?;
-    let names = FieldNames::default();
-    let known_type = |event_type: &EventType| catalogue::find(event_type.as_str()).is_some();
-    let rules = match check(&spec, &names, &known_type) {
-        Ok((rules, _)) => rules,
-        Err(errors) => {
-            let listed: String = errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect();
-            bail!("`{}` cannot be used:{listed}", path.display())
-        }
-    };
-    let subscription = Subscription {
-        id: SubscriptionId::from_raw(0),
-        version: 1,
-        template_version: 1,
-        created_at: now,
-        updated_at: now,
-        spec: Arc::new(spec),
-        rules: Arc::new(rules),
-    };
-    Ok((subscription, names))
-}
-
-fn read_event(path: &Path) -> anyhow::Result<(EventType, EventData)> {
-    let text = read_text(path)?;
-    let event: EventFile =
-        serde_json::from_str(&text).with_context(|| format!("`{}` is not an event; it needs `type` and `data`", path.display()))?;
-    let data = EventData::parse(event.data.get()).with_context(|| format!("the data of `{}` cannot be taken", path.display()))?;
-    Ok((event.event_type, data))
 }
 
 /// The sample of the first catalogue type that the subscription wants.
