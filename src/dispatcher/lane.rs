@@ -273,3 +273,102 @@ impl Lane {
         (opens > instant).then_some(opens)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::id::{EventId, SubscriptionId};
+    use crate::subscription::{FieldNames, SubscriptionSpec, check};
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_000);
+
+    fn lane() -> Lane {
+        let spec = json!({"account": "acme", "name": "x", "event_types": ["*"], "request": {"url": "https://a.example/"}});
+        let spec: SubscriptionSpec = serde_json::from_value(spec).unwrap();
+        let (rules, _) = check(&spec, &FieldNames::default(), &|_| true).unwrap();
+        let subscription = Subscription {
+            id: SubscriptionId::from_raw(1),
+            version: 1,
+            template_version: 1,
+            created_at: NOW,
+            updated_at: NOW,
+            spec: Arc::new(spec),
+            rules: Arc::new(rules),
+        };
+        let mut lane = Lane::new(subscription, None, 32);
+        // A lane begins with a scan; here it found nothing.
+        scan(&mut lane, vec![]);
+        lane
+    }
+
+    fn id() -> DeliveryId {
+        DeliveryId::of(EventId::from_raw(1 << 80), 1)
+    }
+
+    fn row() -> DueRow {
+        DueRow { delivery: id(), due_at: NOW, attempts: 0, template_version: 1, event: None }
+    }
+
+    fn scan(lane: &mut Lane, rows: Vec<DueRow>) {
+        lane.begin_scan();
+        lane.end_scan(Some(DuePage { rows, ..DuePage::default() }), NOW);
+    }
+
+    fn fresh() -> LaneNotice {
+        LaneNotice { fresh: vec![row()], ..LaneNotice::default() }
+    }
+
+    fn removed() -> LaneNotice {
+        LaneNotice { removed: vec![id()], ..LaneNotice::default() }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn step(lane: &mut Lane) -> Step {
+        lane.step(NOW, Instant::now())
+    }
+
+    #[test]
+    fn what_is_stored_and_removed_in_one_notice_is_not_started() {
+        let mut lane = lane();
+        lane.notice(LaneNotice { removed: vec![id()], ..fresh() }, NOW);
+        assert!(matches!(step(&mut lane), Step::Idle));
+    }
+
+    #[test]
+    fn what_is_removed_while_a_scan_is_under_way_is_not_started() {
+        let mut lane = lane();
+        lane.begin_scan();
+        lane.notice(removed(), NOW);
+        lane.end_scan(Some(DuePage { rows: vec![row()], ..DuePage::default() }), NOW);
+        assert!(!matches!(step(&mut lane), Step::Start(_)));
+    }
+
+    #[test]
+    fn a_delivery_that_is_due_again_is_found_after_a_scan_had_to_skip_it() {
+        let mut lane = lane();
+        lane.notice(fresh(), NOW);
+        assert!(matches!(step(&mut lane), Step::Start(_)));
+        // The notice of its next due row leads to a scan before its end is heard of.
+        lane.notice(LaneNotice { earliest_due: Some(NOW), ..LaneNotice::default() }, NOW);
+        assert!(lane.begin_scan().contains(&id()));
+        lane.end_scan(Some(DuePage::default()), NOW);
+        lane.in_flight -= 1;
+        lane.settle(id(), Some(NOW), NOW);
+        assert!(matches!(step(&mut lane), Step::Scan { .. }));
+        assert!(!lane.begin_scan().contains(&id()));
+    }
+
+    #[test]
+    fn a_settled_delivery_is_not_forgotten_while_a_scan_may_still_bring_it() {
+        let mut lane = lane();
+        lane.notice(fresh(), NOW);
+        assert!(matches!(step(&mut lane), Step::Start(_)));
+        lane.begin_scan();
+        lane.in_flight -= 1;
+        lane.settle(id(), None, NOW);
+        lane.end_scan(Some(DuePage { rows: vec![row()], ..DuePage::default() }), NOW);
+        assert!(matches!(step(&mut lane), Step::Idle));
+    }
+}
