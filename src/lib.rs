@@ -18,6 +18,7 @@ pub mod cli;
 pub mod id;
 pub mod clock;
 pub mod rng;
+pub mod secret;
 pub mod config;
 pub mod telemetry;
 pub mod server;

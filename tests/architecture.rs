@@ -12,14 +12,14 @@ const WORDS: [&str; 6] = ["id", "clock", "event", "subscription", "attempt", "de
 fn allowed(module: &str) -> Vec<&'static str> {
     let words = |more: &[&'static str]| WORDS.iter().chain(more).copied().collect();
     match module {
-        "id" | "clock" | "rng" | "template" => vec![],
+        "id" | "clock" | "rng" | "secret" | "template" => vec![],
         "event" | "attempt" => vec!["id", "clock"],
         "subscription" => vec!["id", "clock", "event", "template"],
         // The jitter is a hash, and the hash is in `rng`.
         "delivery" => words(&["rng"]),
         "store" => words(&[]),
         "queue" => words(&["rng", "store"]),
-        "request" => words(&["template"]),
+        "request" => words(&["secret", "template"]),
         "dispatcher" => words(&["rng", "queue", "request"]),
         "api" => words(&["rng", "queue", "store", "template", "request"]),
         "config" => vec!["clock", "subscription", "delivery"],

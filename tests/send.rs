@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use postrider::attempt::{Exchange, Failure, FailureKind, ReceivedResponse, SentRequest};
 use postrider::clock::{Clock, SystemClock};
 use postrider::request::guard::{Guard, GuardSettings, Lookup, LookupError};
-use postrider::request::send::{HttpTransport, Transport, TransportSettings, USER_AGENT};
+use postrider::request::send::{HttpTransport, Outgoing, Transport, TransportSettings, USER_AGENT};
 
 use receiver::tls::{AUTHORITY, EXPIRED, TlsReceiver, VALID};
 use receiver::{Receiver, Script, Step, answer, ok};
@@ -85,7 +85,7 @@ fn failed(exchange: Exchange) -> Failure {
 /// What one request to a receiver with this script comes to.
 async fn exchange_with(script: Script, timeout: Duration) -> (Exchange, Receiver) {
     let receiver = Receiver::start(script).await.unwrap();
-    let exchange = transport().send(&get(receiver.url("/p?secret=geheim")), timeout).await;
+    let exchange = transport().send(Outgoing::new(&get(receiver.url("/p?secret=geheim")), timeout)).await;
     (exchange, receiver)
 }
 
@@ -109,7 +109,7 @@ async fn a_request_arrives_as_it_was_written() {
         headers: vec![("X-Test".into(), "ä b".into()), ("X-Test".into(), "2".into()), ("Content-Type".into(), "text/plain".into())],
         body: b"\x00body\xff".to_vec(),
     };
-    let response = answered(transport().send(&request, LONG).await);
+    let response = answered(transport().send(Outgoing::new(&request, LONG)).await);
     assert_eq!((response.status, response.body.as_slice(), response.truncated), (201, &b"created"[..], false));
     assert_eq!(response.headers.iter().filter(|(name, _)| name == "x-a").map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     let [arrived] = receiver.requests().try_into().unwrap();
@@ -131,7 +131,11 @@ async fn every_method_and_the_own_user_agent_are_sent() {
     let transport = transport();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
         let headers = vec![("User-Agent".into(), "tracker/1".into())];
-        answered(transport.send(&SentRequest { method: method.into(), url: receiver.url("/"), headers, body: vec![] }, LONG).await);
+        answered(
+            transport
+                .send(Outgoing::new(&SentRequest { method: method.into(), url: receiver.url("/"), headers, body: vec![] }, LONG))
+                .await,
+        );
         let arrived = receiver.requests().pop().unwrap();
         assert_eq!((arrived.method.as_str(), arrived.header("user-agent")), (method, Some("tracker/1")));
         assert_eq!(arrived.header("content-length"), if ["POST", "PUT", "PATCH"].contains(&method) { Some("0") } else { None }, "{method}");
@@ -160,10 +164,10 @@ async fn what_is_no_request_is_never_sent() {
     ] {
         let headers = vec![(name.to_owned(), value.to_owned())];
         let request = SentRequest { method: method.into(), url: receiver.url("/"), headers, body: body.into() };
-        assert_eq!(failed(transport.send(&request, LONG).await).kind, FailureKind::NotRendered, "{method} {name}: {value}");
+        assert_eq!(failed(transport.send(Outgoing::new(&request, LONG)).await).kind, FailureKind::NotRendered, "{method} {name}: {value}");
     }
     for url in ["", "/x", "ftp://a.example/", "http://user:geheim@a.example/", "http://a.example:0/", "http://a b/", "http://"] {
-        let failure = failed(transport.send(&get(url), LONG).await);
+        let failure = failed(transport.send(Outgoing::new(&get(url), LONG)).await);
         assert_eq!(failure.kind, FailureKind::BadUrl, "{url}");
         assert!(!failure.detail.contains("geheim"), "{}", failure.detail);
     }
@@ -172,7 +176,7 @@ async fn what_is_no_request_is_never_sent() {
         headers: vec![("Host".into(), receiver.addr().to_string()), ("Content-Length".into(), "1".into())],
         ..get(receiver.url("/"))
     };
-    answered(transport.send(&SentRequest { method: "POST".into(), body: b"x".to_vec(), ..same }, LONG).await);
+    answered(transport.send(Outgoing::new(&SentRequest { method: "POST".into(), body: b"x".to_vec(), ..same }, LONG)).await);
     assert_eq!(
         receiver.requests()[0].headers.iter().filter(|(name, _)| ["host", "content-length"].contains(&&*name.to_lowercase())).count(),
         2
@@ -185,7 +189,7 @@ async fn urls_with_odd_characters_are_sent_or_refused_but_never_change_their_hos
     let transport = transport();
     for path in ["/a b", "/a|b", "/{a}", "/a\"b", "/a^b`c", "/ä", "/?q=a|b{c}\"d'e`f", "//x", "/\\x", "/%", "/?%zz", "/@b.example/", "/?#x"]
     {
-        match transport.send(&get(receiver.url(path)), LONG).await {
+        match transport.send(Outgoing::new(&get(receiver.url(path)), LONG)).await {
             Exchange::Answered(response) => assert_eq!(response.status, 200),
             Exchange::Failed(failure) => assert_eq!(failure.kind, FailureKind::BadUrl, "{path}: {}", failure.detail),
         }
@@ -313,7 +317,7 @@ async fn a_port_where_nobody_listens_is_a_failed_connection() {
     let url = receiver.url("/");
     drop(receiver);
     tokio::task::yield_now().await;
-    let failure = failed(transport().send(&get(url), LONG).await);
+    let failure = failed(transport().send(Outgoing::new(&get(url), LONG)).await);
     assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::Connection, "`127.0.0.1` refused the connection"));
 }
 
@@ -353,7 +357,7 @@ async fn a_connection_with_leftovers_is_not_used_again() {
     let receiver = Receiver::start(Script::in_turn(vec![vec![too_much], ok()])).await.unwrap();
     let transport = transport();
     for _ in 0..2 {
-        assert_eq!(answered(transport.send(&get(receiver.url("/")), LONG).await).body, b"OK");
+        assert_eq!(answered(transport.send(Outgoing::new(&get(receiver.url("/")), LONG)).await).body, b"OK");
     }
     assert_eq!(receiver.connections(), 2);
 }
@@ -365,8 +369,8 @@ async fn a_request_that_was_written_to_a_dying_connection_is_not_sent_again() {
     for end in [Step::Reset, Step::Close] {
         let receiver = Receiver::start(Script::in_turn(vec![ok(), vec![end]])).await.unwrap();
         let transport = transport();
-        answered(transport.send(&get(receiver.url("/1")), LONG).await);
-        assert_eq!(failed(transport.send(&get(receiver.url("/2")), LONG).await).kind, FailureKind::Connection);
+        answered(transport.send(Outgoing::new(&get(receiver.url("/1")), LONG)).await);
+        assert_eq!(failed(transport.send(Outgoing::new(&get(receiver.url("/2")), LONG)).await).kind, FailureKind::Connection);
         let targets: Vec<_> = receiver.requests().into_iter().map(|request| (request.connection, request.target)).collect();
         assert_eq!(targets, [(1, "/1".to_owned()), (1, "/2".to_owned())]);
     }
@@ -379,7 +383,7 @@ async fn a_connection_closed_while_idle_never_doubles_a_request() {
     let mut taken = 0;
     for number in 0..200 {
         let request = SentRequest { method: "POST".into(), body: b"x".to_vec(), ..get(receiver.url(&format!("/{number}"))) };
-        match transport.send(&request, LONG).await {
+        match transport.send(Outgoing::new(&request, LONG)).await {
             Exchange::Answered(_) => taken += 1,
             Exchange::Failed(failure) => assert_eq!(failure.kind, FailureKind::Connection, "{}", failure.detail),
         }
@@ -399,7 +403,7 @@ async fn a_limited_number_of_idle_connections_is_kept() {
         transport_with(GuardSettings { allow_private: true, ..Default::default() }, Arc::default(), |settings| settings.idle_per_host = 2);
     for round in 1..=2 {
         let requests: Vec<_> = (0..6).map(|number| get(receiver.url(&format!("/{round}/{number}")))).collect();
-        futures_util::future::join_all(requests.iter().map(|request| transport.send(request, LONG))).await;
+        futures_util::future::join_all(requests.iter().map(|request| transport.send(Outgoing::new(request, LONG)))).await;
     }
     assert_eq!((receiver.requests().len(), receiver.connections()), (12, 6 + 4));
 }
@@ -436,7 +440,7 @@ async fn spellings_of_a_private_address_are_blocked_without_connecting() {
         "x.localhost",
         "localhost.",
     ] {
-        let failure = failed(transport.send(&get(format!("http://{host}:{port}/?secret=geheim")), LONG).await);
+        let failure = failed(transport.send(Outgoing::new(&get(format!("http://{host}:{port}/?secret=geheim")), LONG)).await);
         assert_eq!(failure.kind, FailureKind::Blocked, "{host}: {}", failure.detail);
         assert!(!failure.detail.contains("geheim"));
     }
@@ -448,7 +452,7 @@ async fn a_name_for_private_addresses_is_blocked_and_tells_none_of_them() {
     let receiver = Receiver::start(Script::always(ok())).await.unwrap();
     let transport =
         transport_with(GuardSettings::default(), ScriptedLookup::answering(&[&[LOOPBACK, "10.1.2.3".parse().unwrap()]]), |_| {});
-    let failure = failed(transport.send(&get(format!("http://inner.example:{}/", receiver.addr().port())), LONG).await);
+    let failure = failed(transport.send(Outgoing::new(&get(format!("http://inner.example:{}/", receiver.addr().port())), LONG)).await);
     assert_eq!(failure.kind, FailureKind::Blocked);
     assert!(
         failure.detail.contains("inner.example") && !failure.detail.contains("127.") && !failure.detail.contains("10.1"),
@@ -462,7 +466,7 @@ async fn a_name_for_private_addresses_is_blocked_and_tells_none_of_them() {
 async fn a_name_without_address_is_not_resolved() {
     for lookup in [ScriptedLookup::answering(&[]), ScriptedLookup::answering(&[&[]])] {
         let transport = transport_with(GuardSettings::default(), lookup.clone(), |_| {});
-        let failure = failed(transport.send(&get("https://nobody.example/?geheim"), LONG).await);
+        let failure = failed(transport.send(Outgoing::new(&get("https://nobody.example/?geheim"), LONG)).await);
         assert_eq!(failure.kind, FailureKind::NameNotResolved);
         assert!(failure.detail.starts_with("the host `nobody.example` was not resolved: "), "{}", failure.detail);
         assert_eq!(lookup.asked(), ["nobody.example"]);
@@ -491,10 +495,10 @@ async fn a_name_that_turns_private_is_not_followed_there() {
     let lookup = ScriptedLookup::answering(&[&[OTHER], &[LOOPBACK]]);
     let transport = transport_with(other_is_public(), lookup.clone(), |_| {});
     let request = get(format!("http://rebind.example:{}/", public.addr().port()));
-    assert_eq!(answered(transport.send(&request, LONG).await).body, b"public");
+    assert_eq!(answered(transport.send(Outgoing::new(&request, LONG)).await).body, b"public");
     assert_eq!(lookup.asked().len(), 1, "the address that was checked is the one that was connected to");
     for _ in 0..3 {
-        assert_eq!(failed(transport.send(&request, LONG).await).kind, FailureKind::Blocked);
+        assert_eq!(failed(transport.send(Outgoing::new(&request, LONG)).await).kind, FailureKind::Blocked);
     }
     assert_eq!((public.requests().len(), private.connections(), lookup.asked().len()), (1, 0, 4));
 }
@@ -506,7 +510,7 @@ async fn of_a_name_with_mixed_addresses_only_the_allowed_are_used() {
     let mixed = [LOOPBACK, "::1".parse().unwrap(), OTHER, "10.0.0.1".parse().unwrap()];
     let transport = transport_with(other_is_public(), ScriptedLookup::answering(&[&mixed]), |_| {});
     for _ in 0..5 {
-        let response = answered(transport.send(&get(format!("http://mixed.example:{}/", public.addr().port())), LONG).await);
+        let response = answered(transport.send(Outgoing::new(&get(format!("http://mixed.example:{}/", public.addr().port())), LONG)).await);
         assert_eq!(response.body, b"public");
     }
     assert_eq!((public.requests().len(), private.connections()), (5, 0));
@@ -520,7 +524,7 @@ async fn denied_addresses_and_ports_are_blocked() {
     for guard in [deny, ports] {
         let transport = transport_with(guard, ScriptedLookup::answering(&[&[LOOPBACK]]), |_| {});
         for host in ["127.0.0.1", "a.example"] {
-            let failure = failed(transport.send(&get(format!("http://{host}:{}/", receiver.addr().port())), LONG).await);
+            let failure = failed(transport.send(Outgoing::new(&get(format!("http://{host}:{}/", receiver.addr().port())), LONG)).await);
             assert_eq!(failure.kind, FailureKind::Blocked, "{}", failure.detail);
         }
     }
@@ -567,7 +571,7 @@ async fn a_certificate_is_checked() {
     let lookup = ScriptedLookup::answering(&[&[LOOPBACK]]);
     let (valid, expired) = (TlsReceiver::start(VALID, &["http/1.1"]).unwrap(), TlsReceiver::start(EXPIRED, &["http/1.1"]).unwrap());
     for host in ["villain.test", "127.0.0.1", "villain.test."] {
-        assert_eq!(answered(trusting(lookup.clone()).send(&villain(&valid, host), LONG).await).body, b"OK", "{host}");
+        assert_eq!(answered(trusting(lookup.clone()).send(Outgoing::new(&villain(&valid, host), LONG)).await).body, b"OK", "{host}");
     }
     let distrusting = transport_with(GuardSettings { allow_private: true, ..Default::default() }, lookup.clone(), |_| {});
     let table = [
@@ -576,7 +580,7 @@ async fn a_certificate_is_checked() {
         (trusting(lookup.clone()), &expired, "villain.test", "expired"),
     ];
     for (transport, receiver, host, expected) in table {
-        let failure = failed(transport.send(&villain(receiver, host), LONG).await);
+        let failure = failed(transport.send(Outgoing::new(&villain(receiver, host), LONG)).await);
         assert_eq!(failure.kind, FailureKind::Tls);
         assert!(failure.detail.contains(expected) && !failure.detail.contains("geheim"), "{}", failure.detail);
     }
@@ -587,7 +591,7 @@ async fn http_2_is_offered_first_and_http_1_too() {
     let lookup = ScriptedLookup::answering(&[&[LOOPBACK]]);
     for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)] {
         let receiver = TlsReceiver::start(VALID, offered).unwrap();
-        let exchange = trusting(lookup.clone()).send(&villain(&receiver, "villain.test"), LONG).await;
+        let exchange = trusting(lookup.clone()).send(Outgoing::new(&villain(&receiver, "villain.test"), LONG)).await;
         assert_eq!(receiver.protocols(), [agreed.map(str::to_owned)]);
         // The receiver answers in HTTP/1.1 even where HTTP/2 was agreed on, and the client notices.
         assert_eq!(matches!(exchange, Exchange::Answered(_)), agreed != Some("h2"), "{exchange:?}");
@@ -603,7 +607,7 @@ async fn what_is_no_tls_is_told_from_what_breaks() {
         settings.connect_timeout = SHORT
     });
     for (receiver, kind) in [(talks, FailureKind::Tls), (breaks, FailureKind::Connection), (silent, FailureKind::TimedOut)] {
-        let failure = failed(transport.send(&get(format!("https://{}/?geheim", receiver.addr())), LONG).await);
+        let failure = failed(transport.send(Outgoing::new(&get(format!("https://{}/?geheim", receiver.addr())), LONG)).await);
         assert_eq!(failure.kind, kind, "{}", failure.detail);
         assert!(!failure.detail.contains("geheim"), "{}", failure.detail);
         if kind == FailureKind::TimedOut {

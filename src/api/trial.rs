@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::delivery::judge;
 use crate::event::{Event, EventData, EventType};
 use crate::id::{AttemptId, DeliveryId, EventId};
-use crate::request::send::Transport;
+use crate::request::send::{Outgoing, Transport};
 use crate::request::{BuildError, DeliveryFacts, RequestTemplate};
 use crate::subscription::{FieldNames, Subscription};
 
@@ -54,7 +54,7 @@ pub async fn try_once(trial: Trial<'_>, transport: &dyn Transport, clock: &dyn C
     let (started_at, started) = (clock.now(), clock.instant());
     let (request, exchange) = match built {
         Ok(request) => {
-            let exchange = transport.send(&request, subscription.rules.timeout).await;
+            let exchange = transport.send(Outgoing::new(&request, subscription.rules.timeout)).await;
             (Some(request), exchange)
         }
         Err(error) => (None, Exchange::Failed(Failure::from(error))),

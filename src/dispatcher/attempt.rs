@@ -15,7 +15,7 @@ use crate::delivery::{Next, Verdict, judge, next};
 use crate::event::Event;
 use crate::id::AttemptId;
 use crate::queue::{DueRow, Queue, Settlement};
-use crate::request::send::Transport;
+use crate::request::send::{Outgoing, Transport};
 use crate::request::{DeliveryFacts, RequestTemplate};
 use crate::rng::mix;
 use crate::subscription::Subscription;
@@ -104,7 +104,7 @@ impl Workshop {
             let _ = self.messages.send(Message::PassedGate { subscription: job.subscription.id });
         }
         let (started_at, started) = (self.clock.now(), self.clock.instant());
-        let exchange = self.transport.send(&request, job.subscription.rules.timeout).await;
+        let exchange = self.transport.send(Outgoing::new(&request, job.subscription.rules.timeout)).await;
         let duration = self.clock.instant().duration_since(started);
         Some(Performed { number, started_at, duration, request: Some(request), exchange })
     }

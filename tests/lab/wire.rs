@@ -9,7 +9,7 @@ use postrider::cli::listen::{Asked, Chooser, ConnectionFault, Fault, Script, con
 use postrider::cli::simulate::exchange;
 use postrider::clock::{Clock, SystemClock, Timestamp};
 use postrider::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
-use postrider::request::send::{HttpTransport, Transport, TransportSettings};
+use postrider::request::send::{HttpTransport, Outgoing, Transport, TransportSettings};
 use tokio::net::TcpListener;
 
 const TIMEOUT: Duration = Duration::from_millis(200);
@@ -38,7 +38,7 @@ async fn sent(script: &Script, timeout: Duration) -> (Exchange, Duration) {
     let transport = HttpTransport::new(TransportSettings::new(guard, lookup)).unwrap();
     let request = SentRequest { method: "GET".into(), url, headers: vec![], body: vec![] };
     let started = SystemClock.instant();
-    let exchange = transport.send(&request, timeout).await;
+    let exchange = transport.send(Outgoing::new(&request, timeout)).await;
     let took = started.elapsed();
     receiver.abort();
     (exchange, took)

@@ -15,8 +15,8 @@ use rustls_platform_verifier::Verifier;
 use url::Url;
 
 use super::failure::{failed, failure_of};
-use super::transport::Transport;
-use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse, SentRequest};
+use super::transport::{Outgoing, Transport};
+use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse};
 use crate::request::guard::{Guard, Lookup, parse_target, resolve};
 
 /// The `User-Agent` of requests that bring none.
@@ -204,11 +204,12 @@ enum Progress {
 
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn send(&self, request: &SentRequest, timeout: Duration) -> Exchange {
+    async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
+        let Outgoing { request, timeout, .. } = outgoing;
         let prepared = parse_target(&request.url)
             .and_then(|url| self.guard.check_url(&url).map(|()| url))
             .map_err(Failure::from)
-            .and_then(|url| prepare(request, url));
+            .and_then(|url| prepare(&outgoing, url));
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return Exchange::Failed(failure),
@@ -234,10 +235,11 @@ fn out_of_time(host: &str, timeout: Duration, progress: Progress) -> Failure {
     failed(FailureKind::TimedOut, detail)
 }
 
-fn prepare(request: &SentRequest, url: Url) -> Result<Request, Failure> {
+fn prepare(outgoing: &Outgoing<'_>, url: Url) -> Result<Request, Failure> {
+    let request = outgoing.request;
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| failed(FailureKind::NotRendered, format!("`{}` is no HTTP method", request.method.escape_debug())))?;
-    let headers = header_map(request, &url)?;
+    let headers = header_map(outgoing, &url)?;
     let mut prepared = Request::new(method, url);
     *prepared.headers_mut() = headers;
     if !request.body.is_empty() {
@@ -249,11 +251,14 @@ fn prepare(request: &SentRequest, url: Url) -> Result<Request, Failure> {
     Ok(prepared)
 }
 
-fn header_map(request: &SentRequest, url: &Url) -> Result<HeaderMap, Failure> {
+fn header_map(outgoing: &Outgoing<'_>, url: &Url) -> Result<HeaderMap, Failure> {
+    let request = outgoing.request;
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 2);
-    for (name, value) in &request.headers {
+    for (name, recorded) in &request.headers {
+        let secret = outgoing.secret_headers.iter().find(|(secret, _)| secret.eq_ignore_ascii_case(name)).map(|(_, value)| value.expose());
+        let value = secret.unwrap_or(recorded);
         let refuse = |why: &str| Err(failed(FailureKind::NotRendered, format!("the header `{}` {why}", name.escape_debug())));
-        let (Ok(parsed_name), Ok(parsed_value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+        let (Ok(parsed_name), Ok(mut parsed_value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
         else {
             return refuse("is no valid header: a name has letters, digits and `-`, a value has no line ends or control characters");
         };
@@ -267,6 +272,7 @@ fn header_map(request: &SentRequest, url: &Url) -> Result<HeaderMap, Failure> {
                 return refuse("belongs to the connection; remove it");
             }
             _ => {
+                parsed_value.set_sensitive(secret.is_some());
                 headers.append(parsed_name, parsed_value);
             }
         }

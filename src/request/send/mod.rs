@@ -23,4 +23,4 @@ mod transport;
 
 pub use http::{HttpTransport, TransportError, TransportSettings, USER_AGENT};
 pub use scripted::{RecordedRequest, Scripted, ScriptedTransport};
-pub use transport::Transport;
+pub use transport::{Outgoing, Transport};

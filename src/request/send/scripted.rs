@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::transport::Transport;
+use super::transport::{Outgoing, Transport};
 use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse, SentRequest};
 use crate::clock::{Clock, SystemClock};
 
@@ -180,7 +180,8 @@ impl Drop for InFlight<'_> {
 
 #[async_trait]
 impl Transport for ScriptedTransport {
-    async fn send(&self, request: &SentRequest, timeout: Duration) -> Exchange {
+    async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
+        let Outgoing { request, timeout, .. } = outgoing;
         let scripted = self.take(request, timeout);
         let _in_flight = InFlight(self);
         let scripted = scripted.unwrap_or_else(|| (self.otherwise)(request));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     async fn status(transport: &ScriptedTransport, url: &str) -> Option<u16> {
-        match transport.send(&get(url), Duration::from_secs(10)).await {
+        match transport.send(Outgoing::new(&get(url), Duration::from_secs(10))).await {
             Exchange::Answered(response) => Some(response.status),
             Exchange::Failed(_) => None,
         }
