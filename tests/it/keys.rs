@@ -47,6 +47,8 @@ async fn a_key_is_shown_once_and_works() {
         (&operator["accounts"], &operator["can_write"], &operator["key"]["id"], &operator["key"]["scope"]),
         (&json!("all"), &json!(true), &json!("key_operator"), &json!("operator"))
     );
+    let shown = format!("{:?}", running.server);
+    assert!(!shown.contains(text) && !shown.contains(running.server.operator_key()), "a key is in the debug form of the server");
     let all = client_of(&running, &create(&running, json!({"name": "monitor", "scope": "read"})).await);
     let me = all.get("/v1/me").await.json();
     assert_eq!((&me["accounts"], &me["can_write"]), (&json!("all"), &json!(false)));
