@@ -6,12 +6,14 @@ mod bench;
 mod client;
 mod demo;
 mod input;
+mod progress;
 pub mod listen;
 mod receiver;
 mod send;
 mod serve;
 mod shell;
 pub mod simulate;
+mod store;
 mod template;
 mod trigger;
 mod verify;
@@ -49,6 +51,8 @@ enum Command {
     Template(template::TemplateArguments),
     /// Measure the server against yardsticks in the same run
     Bench(bench::BenchArguments),
+    /// Look after a store: check, copy, export, import, compact
+    Store(store::StoreArguments),
     /// Send a sample event to a server
     Trigger(trigger::TriggerArguments),
     /// Check a signature the way a receiver should
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Completions(arguments) => shell::completions(arguments).await,
             Command::Man(arguments) => shell::man(arguments).await,
+            Command::Store(arguments) => store::run(arguments).await,
             Command::Template(arguments) => template::run(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
         }

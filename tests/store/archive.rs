@@ -4,7 +4,7 @@ use postrider::delivery::Next;
 use postrider::id::EventId;
 use postrider::store::archive::{ArchiveError, ArchivePlace, Archived, Line, LinesReader, LinesWriter};
 use postrider::store::{
-    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, EventQuery, KeyRange, Kv, Store, Tree,
+    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, EventQuery, KeyRange, Store, Tree,
 };
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine, sub};
