@@ -12,6 +12,8 @@ mod http;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/manage.rs"]
+mod manage;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]

@@ -11,6 +11,7 @@ mod caller;
 mod deliveries;
 mod error;
 mod events;
+mod export;
 mod health;
 mod keys;
 mod me;

@@ -63,22 +63,22 @@ impl Client {
     /// Calls `path` with a JSON body and answers with the JSON of the reply. A problem becomes an error
     /// with its detail.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        Ok(self.call(reqwest::Method::POST, path, Some(body), None).await?.0)
+        self.call(reqwest::Method::POST, path, Some(body), None).await
     }
 
     /// Reads `path`.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(self.call(reqwest::Method::GET, path, None, None).await?.0)
+        self.call(reqwest::Method::GET, path, None, None).await
     }
 
     /// Calls `path` without a body, such as to pause something.
     pub async fn act(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(self.call(reqwest::Method::POST, path, None, None).await?.0)
+        self.call(reqwest::Method::POST, path, None, None).await
     }
 
     /// Replaces what is at `path`, if it still has this version.
     pub async fn put(&self, path: &str, body: &Value, if_match: &str) -> anyhow::Result<Value> {
-        Ok(self.call(reqwest::Method::PUT, path, Some(body), Some(if_match)).await?.0)
+        self.call(reqwest::Method::PUT, path, Some(body), Some(if_match)).await
     }
 
     /// Removes what is at `path`.
@@ -126,14 +126,7 @@ impl Client {
         format!("no server answers at {}; start one with `postrider serve`, or set POSTRIDER_URL", self.base)
     }
 
-    /// The JSON of the answer, and its `ETag`.
-    pub async fn call(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        body: Option<&Value>,
-        if_match: Option<&str>,
-    ) -> anyhow::Result<(Value, Option<String>)> {
+    async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>, if_match: Option<&str>) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url).header("authorization", format!("Bearer {}", self.key));
         if let Some(body) = body {
@@ -144,7 +137,6 @@ impl Client {
         }
         let response = request.send().await.with_context(|| self.no_answer())?;
         let status = response.status();
-        let etag = response.headers().get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = response.text().await.context("the server's answer ended early; call again")?;
         let value: Value = if text.is_empty() {
             Value::Null
@@ -154,7 +146,7 @@ impl Client {
         if !status.is_success() {
             bail!("{}", problem_text(status.as_u16(), &value));
         }
-        Ok((value, etag))
+        Ok(value)
     }
 }
 

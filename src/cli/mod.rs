@@ -9,6 +9,7 @@ mod input;
 mod progress;
 pub mod listen;
 mod receiver;
+mod resources;
 mod send;
 mod serve;
 mod shell;
@@ -53,6 +54,18 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Look after a store: check, copy, export, import, compact
     Store(store::StoreArguments),
+    /// Report, list and show events
+    Events(resources::EventsArguments),
+    /// List, create, change, test and delete subscriptions
+    Subscriptions(resources::SubscriptionsArguments),
+    /// List, show, retry and cancel deliveries
+    Deliveries(resources::DeliveriesArguments),
+    /// Make many deliveries due again
+    Replays(resources::ReplaysArguments),
+    /// List and create accounts
+    Accounts(resources::AccountsArguments),
+    /// List, create, rotate and end API keys
+    Keys(resources::KeysArguments),
     /// Send a sample event to a server
     Trigger(trigger::TriggerArguments),
     /// Check a signature the way a receiver should
@@ -110,6 +123,12 @@ pub fn run() -> ExitCode {
             Command::Man(arguments) => shell::man(arguments).await,
             Command::Store(arguments) => store::run(arguments).await,
             Command::Template(arguments) => template::run(arguments).await,
+            Command::Events(arguments) => resources::events(arguments).await,
+            Command::Subscriptions(arguments) => resources::subscriptions(arguments).await,
+            Command::Deliveries(arguments) => resources::deliveries(arguments).await,
+            Command::Replays(arguments) => resources::replays(arguments).await,
+            Command::Accounts(arguments) => resources::accounts(arguments).await,
+            Command::Keys(arguments) => resources::keys(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
         }
     });

@@ -30,6 +30,11 @@ impl Progress {
         Self { action, done: 0, total, terminal: std::io::stderr().is_terminal(), told_at: SystemClock.instant(), told: false }
     }
 
+    /// How many there are in all, as far as is known by now.
+    pub fn expect(&mut self, total: Option<u64>) {
+        self.total = total;
+    }
+
     /// So many more are done.
     pub fn add(&mut self, count: u64) {
         self.set(self.done + count);

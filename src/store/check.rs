@@ -16,6 +16,9 @@ use crate::id::{DeliveryId, EventId, SubscriptionId};
 /// Most faults that are described; more are only counted.
 const FAULTS_DESCRIBED_MAX: usize = 100;
 
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckReport {
@@ -60,7 +63,7 @@ impl Reader {
         Ok(report)
     }
 
-    fn portion(&self, tree: Tree, low: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, KvError> {
+    fn portion(&self, tree: Tree, low: Option<&[u8]>) -> Result<Vec<Row>, KvError> {
         let mut rows = Vec::new();
         let range = KeyRange { low: low.unwrap_or_default(), high: None };
         self.parts.kv.scan(tree, range, Direction::Forward, &mut |key, value| {

@@ -3,9 +3,7 @@
 use postrider::delivery::Next;
 use postrider::id::EventId;
 use postrider::store::archive::{ArchiveError, ArchivePlace, Archived, Line, LinesReader, LinesWriter};
-use postrider::store::{
-    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, EventQuery, KeyRange, Store, Tree,
-};
+use postrider::store::{Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, EventQuery, KeyRange, Store, Tree};
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine, sub};
 

@@ -13,7 +13,7 @@ use crate::cli::client::ServerArguments;
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::store::archive::{Archived, Line, LinesReader, LinesWriter};
-use crate::store::{ConfigurationChange, EmbeddedStore, Store};
+use crate::store::{ConfigurationChange, ConfigurationKind, EmbeddedStore, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -36,6 +36,9 @@ pub(super) struct ImportArguments {
     /// The file to read; `-` for standard input
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     input: PathBuf,
+    /// Pause every subscription, so that what would be sent can be looked at before it is
+    #[arg(long)]
+    paused: bool,
 }
 
 pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
@@ -116,14 +119,19 @@ pub(super) async fn import(arguments: ImportArguments) -> Result<(), Failure> {
         std::fs::create_dir_all(parent).with_context(|| format!("the folder `{}` cannot be created", parent.display()))?;
     }
     let store = open(&location).await?;
-    let read = read_all(&store, reader, &location).await;
+    let read = read_all(&store, reader, &location, arguments.paused).await;
     store.close().await?;
     let items = read?;
     println!("imported {items} events and keys of {} into {location}", header.created_at);
     Ok(())
 }
 
-async fn read_all(store: &EmbeddedStore, mut reader: LinesReader<BufReader<Box<dyn Read + Send>>>, location: &str) -> Result<u64, Failure> {
+async fn read_all(
+    store: &EmbeddedStore,
+    mut reader: LinesReader<BufReader<Box<dyn Read + Send>>>,
+    location: &str,
+    paused: bool,
+) -> Result<u64, Failure> {
     if !is_empty(store).await? {
         return Err(Failure::usage(format!("the store `{location}` is not empty; import into a new folder, so that nothing is mixed")));
     }
@@ -132,7 +140,12 @@ async fn read_all(store: &EmbeddedStore, mut reader: LinesReader<BufReader<Box<d
     while let Some(line) = reader.next_line()? {
         match line {
             Line::Item(item) => items.push(item),
-            Line::Configuration(record) => changes.push(ConfigurationChange::Put { record, if_absent: false }),
+            Line::Configuration(mut record) => {
+                if paused && record.kind == ConfigurationKind::Subscription {
+                    record.value = pause(&record.value)?;
+                }
+                changes.push(ConfigurationChange::Put { record, if_absent: false });
+            }
             Line::Header(_) => return Err(anyhow::anyhow!("the archive has a second header; import one archive only").into()),
         }
         if items.len() == PORTION {
@@ -148,4 +161,11 @@ async fn read_all(store: &EmbeddedStore, mut reader: LinesReader<BufReader<Box<d
     progress.set(count);
     progress.end();
     Ok(count)
+}
+
+/// A stored subscription that sends nothing until it is resumed.
+fn pause(value: &str) -> Result<String, Failure> {
+    let mut stored: serde_json::Value = serde_json::from_str(value).context("a subscription in the archive is no JSON")?;
+    stored["spec"]["state"] = "paused".into();
+    Ok(stored.to_string())
 }

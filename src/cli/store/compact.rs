@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: CompactArguments) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    for leftover in [&new, &old].into_iter().filter(|path| path.exists()) {
+    if let Some(leftover) = [&new, &old].into_iter().find(|path| path.exists()) {
         return Err(Failure::usage(format!("`{}` is left of an earlier compaction; remove it, then compact again", leftover.display())));
     }
     let bytes_before = folder_bytes(&folder);
