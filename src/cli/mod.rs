@@ -5,6 +5,7 @@
 mod bench;
 mod client;
 mod demo;
+mod health;
 mod input;
 mod progress;
 pub mod listen;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the server
     Serve(serve::ServeArguments),
+    /// Whether a server takes work; exit 0 if it does
+    Health(health::HealthArguments),
     /// Make one delivery without a server, and show request, response and verdict
     Send(send::SendArguments),
     /// A local receiver that prints what arrives and answers as told
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Health(arguments) => health::run(arguments).await,
             Command::Send(arguments) => send::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Simulate(arguments) => simulate::run(arguments).await,

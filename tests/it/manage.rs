@@ -84,6 +84,7 @@ async fn events_are_sent_from_a_file_and_found_again() {
     assert_eq!(first, json!({"accepted": 1_200, "duplicates": 0}));
     let again: Value = serde_json::from_str(&done(&running, &["events", "send", file]).await).unwrap();
     assert_eq!(again, json!({"accepted": 1_200, "duplicates": 1_200}));
+    assert_eq!(done(&running, &["health"]).await, "ready\n");
     let table = done(&running, &["events", "list", "--limit", "300", "--type", "action.tracked"]).await;
     assert_eq!(table.lines().count(), 301);
     assert!(table.contains("\\u{1b}[31m1199") && !table.contains('\u{1b}'), "control characters are escaped");
