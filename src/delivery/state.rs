@@ -16,6 +16,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Outcome;
@@ -83,7 +84,7 @@ pub enum DeliveryState {
 }
 
 /// Why a delivery was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadReason {
     /// The receiver refused it for good.
@@ -95,10 +96,10 @@ pub enum DeadReason {
 }
 
 /// The name of a state, as in the API, in filters and counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StateName {
-    /// See [`DeliveryState::Pending`].
+    /// Owed; see [`DeliveryState::Pending`].
     Pending,
     /// See [`DeliveryState::Leased`].
     Leased,

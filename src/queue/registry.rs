@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, KeyHash, StoredKey};
@@ -15,7 +16,7 @@ use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
 
 /// Whose events and subscriptions: a partner or a brand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     /// The caller's id.
     pub id: AccountId,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::spec::{
-    ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, SubscriptionSpec,
-    TIMEOUT_MAX_MS,
+    ATTEMPTS_MAX, BodyFormat, HEADERS_MAX, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec,
+    SubscriptionSpec, TIMEOUT_MAX_MS,
 };
 use super::{Filter, ResponseRule, SubscriptionRules};
 use crate::event::catalogue::{self, FieldType};
@@ -13,8 +13,6 @@ use crate::template::{self, FieldKind, Finding, Format, Names, Part, Template};
 
 /// Most characters of a subscription's name.
 const NAME_CHARACTERS_MAX: usize = 200;
-/// Most headers of a request.
-const HEADERS_MAX: usize = 50;
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq)]
