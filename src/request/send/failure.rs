@@ -35,7 +35,7 @@ pub(super) fn failure_of(error: &reqwest::Error, host: &str, connect_timeout: Du
 }
 
 /// The error, its sources, and what input-output errors among them wrap, which is not their source.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |link| inner(*link))
 }
 
@@ -50,6 +50,7 @@ fn resolve_failure(error: &ResolveError) -> Failure {
     let kind = match error {
         ResolveError::Blocked { .. } => FailureKind::Blocked,
         ResolveError::Lookup { error: LookupError::NotFound { .. }, .. } => FailureKind::NameNotResolved,
+        ResolveError::Lookup { error: LookupError::Unanswered { .. }, .. } => FailureKind::NameUnanswered,
         ResolveError::Lookup { error: LookupError::TimedOut { .. }, .. } => FailureKind::TimedOut,
         ResolveError::Lookup { error: LookupError::Local { .. }, .. } => FailureKind::Local,
     };
@@ -166,7 +167,7 @@ fn unknown_failure(error: &reqwest::Error, host: &str, connect_timeout: Duration
         return failed(FailureKind::Connection, format!("no connection to `{host}`"));
     }
     match chain(error).find_map(|link| link.downcast_ref::<hyper::Error>()) {
-        Some(hyper) if hyper.is_user() => failed(FailureKind::Local, "the request could not be written"),
+        Some(hyper) if hyper.is_user() => failed(FailureKind::Internal, "the request could not be written"),
         _ => failed(FailureKind::Connection, format!("`{host}` closed the connection before the answer was complete")),
     }
 }
