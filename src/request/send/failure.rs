@@ -29,6 +29,9 @@ pub(super) fn failure_of(error: &reqwest::Error, host: &str, connect_timeout: Du
         if let Some(parse) = link.downcast_ref::<hyper::Error>().filter(|hyper| hyper.is_parse()) {
             return Some(parse_failure(parse, host));
         }
+        if let Some(failure) = link.downcast_ref::<h2::Error>().and_then(|http2| http2_failure(http2, host)) {
+            return Some(failure);
+        }
         link.downcast_ref::<io::Error>().and_then(|io| io_failure(io, host))
     });
     known.unwrap_or_else(|| unknown_failure(error, host, connect_timeout))
@@ -120,6 +123,16 @@ fn parse_failure(error: &hyper::Error, host: &str) -> Failure {
         format!("the answer of `{host}` is no valid HTTP")
     };
     failed(FailureKind::Protocol, detail)
+}
+
+/// None for an error of the connection below, which tells more.
+fn http2_failure(error: &h2::Error, host: &str) -> Option<Failure> {
+    let reason = error.reason()?;
+    Some(match error.is_remote() {
+        true if error.is_go_away() => failed(FailureKind::Connection, format!("`{host}` closed the HTTP/2 connection ({reason:?})")),
+        true => failed(FailureKind::Connection, format!("`{host}` ended the request over HTTP/2 ({reason:?})")),
+        false => failed(FailureKind::Protocol, format!("the answer of `{host}` breaks the rules of HTTP/2 ({reason:?})")),
+    })
 }
 
 /// None if the error only wraps what tells more.
