@@ -4,6 +4,8 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]

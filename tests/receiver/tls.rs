@@ -29,6 +29,9 @@ pub const AUTHORITY: &[u8] = include_bytes!("certificates/authority.der");
 pub const VALID: &[u8] = include_bytes!("certificates/valid.der");
 /// A certificate that was.
 pub const EXPIRED: &[u8] = include_bytes!("certificates/expired.der");
+/// A certificate that its holder signed, and that calls itself an authority's; and one that was.
+pub const SELF_SIGNED: &[u8] = include_bytes!("certificates/self-signed.der");
+pub const SELF_SIGNED_EXPIRED: &[u8] = include_bytes!("certificates/self-signed-expired.der");
 /// The authority of the clients, in DER form.
 pub const CLIENT_AUTHORITY: &[u8] = include_bytes!("certificates/client/authority.der");
 /// The key of the receivers' certificates.

@@ -168,7 +168,8 @@ impl Workshop {
             .with_safe_default_protocol_versions()
             .map_err(TransportError::Tls)?;
         let builder = match (identity.and_then(|identity| identity.authorities.as_ref()), &self.trust) {
-            (Some(roots), _) | (None, Trust::Only(roots)) => builder.with_root_certificates(Arc::clone(roots)),
+            (Some(authorities), _) => builder.dangerous().with_custom_certificate_verifier(Arc::clone(authorities) as _),
+            (None, Trust::Only(roots)) => builder.with_root_certificates(Arc::clone(roots)),
             (None, Trust::System(verifier)) => builder.dangerous().with_custom_certificate_verifier(Arc::clone(verifier) as _),
         };
         let mut config = match identity.and_then(|identity| identity.client.as_ref()) {

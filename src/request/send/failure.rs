@@ -110,8 +110,13 @@ fn certificate_problem(problem: &CertificateError) -> String {
         CertificateError::Revoked => "was revoked".into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "is for another name".into(),
         CertificateError::UnknownIssuer => {
-            "is not signed by an authority that we trust; it is self-signed, or the chain is incomplete".into()
+            "is not signed by an authority that we trust; it is self-signed, or the chain is incomplete; for a private one set `tls.ca`"
+                .into()
         }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "is not for servers".into(),
+        CertificateError::BadSignature => "has a signature that is wrong".into(),
+        // An authority's certificate shown by a server, which is what most tools make when they sign themselves.
+        CertificateError::Other(_) => "is not one for servers; it is an authority's or self-signed; for a private one set `tls.ca`".into(),
         other => format!("cannot be trusted: {other}"),
     }
 }

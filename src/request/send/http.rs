@@ -327,3 +327,39 @@ fn header_map(outgoing: &Outgoing<'_>, url: &Url) -> Result<HeaderMap, Failure> 
 fn is_authority(value: &str, url: &Url) -> bool {
     value.trim().eq_ignore_ascii_case(&url[url::Position::BeforeHost..url::Position::AfterPort])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::attempt::SentRequest;
+    use crate::request::guard::{GuardSettings, SystemLookup, SystemLookupSettings};
+
+    /// The gates before a connection are open here, as a fault in the client or in them would leave them.
+    #[tokio::test]
+    async fn d9_an_answer_from_an_address_that_is_not_sent_to_is_not_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ninside");
+            }
+        });
+        let open = Guard::new(GuardSettings { allow_private: true, ..GuardSettings::default() });
+        let lookup = Arc::new(SystemLookup::new(SystemLookupSettings::default(), Arc::new(crate::clock::SystemClock)));
+        let mut transport = HttpTransport::new(TransportSettings::new(open, lookup)).unwrap();
+        let request = SentRequest { method: "GET".into(), url: format!("http://{address}/"), headers: vec![], body: vec![] };
+        let client = transport.clients.of(None, None).unwrap();
+        let exchange = |transport: HttpTransport, client: Client| {
+            let prepared = prepare(&Outgoing::new(&request, Duration::from_secs(5)), Url::parse(&request.url).unwrap()).unwrap();
+            async move { transport.exchange(&client, prepared, "127.0.0.1", &mut Progress::Nothing).await }
+        };
+        assert_eq!(exchange(transport.clone(), client.clone()).await.unwrap().body, b"inside");
+        transport.guard = Guard::new(GuardSettings::default());
+        let failure = exchange(transport, client).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Blocked);
+        assert_eq!(failure.detail, "the connection to `127.0.0.1` led to an address that is not sent to");
+    }
+}

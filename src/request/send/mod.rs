@@ -19,6 +19,7 @@
 //! - Environment variables for proxies are ignored; redirects are returned, not followed.
 //! - The details of a failure never hold the query of the URL, a header's value or a body.
 
+mod authorities;
 mod clients;
 mod egress;
 mod expiry;
