@@ -13,6 +13,7 @@ mod notices;
 mod embedded;
 mod options;
 mod writer;
+mod syncer;
 mod ledger;
 mod reader;
 mod listing;
