@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::world::{Build, START, event, settlement, sub};
 
+/// Most time that a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// An engine whose syncs, once held, begin and go on only as the test lets them.
 #[derive(Debug, Clone, Default)]
 struct Gated {
@@ -70,9 +73,8 @@ impl Kv for Gated {
         let (gate, changed) = &*self.gate;
         let mut gate = gate.lock().unwrap();
         gate.log.push("sync begins");
-        while gate.held && gate.passes == 0 {
-            gate = changed.wait(gate).unwrap();
-        }
+        // Bounded, or a test that fails while a sync is held would never end.
+        gate = changed.wait_timeout_while(gate, PATIENCE, |gate| gate.held && gate.passes == 0).unwrap().0;
         gate.passes = gate.passes.saturating_sub(1);
         gate.log.push("sync ends");
         if gate.sync_fails { Err(KvError::new("syncing", "input/output error")) } else { Ok(()) }
@@ -97,7 +99,7 @@ async fn until(condition: impl Fn() -> bool, otherwise: &str) {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("it is answered")
+    tokio::time::timeout(PATIENCE, future).await.expect("it is answered")
 }
 
 type Answer = JoinHandle<Result<Vec<Accepted>, AcceptError>>;
