@@ -11,6 +11,9 @@
 //! others  ──▶ └───────┘                   └ (synced 50 ms later)     └
 //! ```
 //!
+//! A few settlements wait a millisecond for more, since each write of the engine has its price, and for
+//! an accept, with which they are written at once.
+//!
 //! Where the engine can sync beside writes, [`super::syncer`] does so and the writer goes on; where it
 //! cannot, the writer syncs after each group.
 //!
@@ -45,6 +48,11 @@ const OTHERS_SHARE: usize = GROUP_CHANGES_MAX / 4;
 const ACCEPTS_WAITING_MAX: usize = 4_096;
 /// Most other changes that wait for the writer.
 const OTHERS_WAITING_MAX: usize = 8_192;
+/// How long settlements wait for more to be written with them, unless an accept comes.
+const GATHER_MAX: Duration = Duration::from_millis(1);
+/// How many settlements need not wait for more.
+const GATHER_CHANGES: usize = 16;
+
 /// Sends the answer of a change. Dropped unsent, it tells the caller that the store failed.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
 
@@ -102,9 +110,18 @@ struct Waiting {
     ending: Option<Ending>,
     /// The writer takes nothing any more.
     ended: bool,
-    /// The writer sleeps and is to be woken by the next change. Waking it is a system call, which is
-    /// spared while it works.
-    asleep: bool,
+    sleep: Sleep,
+}
+
+/// Whether the writer sleeps, and until when. Waking it is a system call, which is spared while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sleep {
+    #[default]
+    Awake,
+    /// Until there is a change.
+    UntilAny,
+    /// Until there are more than a few settlements.
+    UntilMany,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -157,9 +174,16 @@ impl Queues {
             QueueName::Accepts => waiting.accepts.push_back(job),
             QueueName::Others => waiting.others.push_back(job),
         }
-        let asleep = mem::take(&mut waiting.asleep);
+        let wake = match waiting.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilAny => true,
+            Sleep::UntilMany => !waiting.is_few(),
+        };
+        if wake {
+            waiting.sleep = Sleep::Awake;
+        }
         drop(waiting);
-        if asleep {
+        if wake {
             self.changed.notify_one();
         }
     }
@@ -190,12 +214,20 @@ impl Queues {
     /// Waits for changes, at most for `wait`, and takes about `writes_max` writes of them.
     fn take(&self, wait: Option<Duration>, writes_max: usize) -> Taken {
         let mut waiting = self.lock();
+        let mut gathered = false;
         loop {
+            waiting.sleep = Sleep::Awake;
             if matches!(waiting.ending, Some(Ending::Abandon)) {
                 let left = waiting.end();
                 drop(waiting);
                 drop(left);
                 return Taken::Ended(Ending::Abandon);
+            }
+            if !mem::replace(&mut gathered, !waiting.is_empty()) && waiting.is_few() {
+                waiting.sleep = Sleep::UntilMany;
+                let few = |waiting: &mut Waiting| waiting.is_few();
+                waiting = self.changed.wait_timeout_while(waiting, GATHER_MAX, few).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
             }
             let group = waiting.group(writes_max);
             if !group.is_empty() {
@@ -207,7 +239,7 @@ impl Queues {
                 waiting.end();
                 return Taken::Ended(ending);
             }
-            waiting.asleep = true;
+            waiting.sleep = Sleep::UntilAny;
             waiting = match wait {
                 None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(wait) => {
@@ -231,6 +263,16 @@ impl Queues {
 impl Waiting {
     fn is_empty(&self) -> bool {
         self.accepts.is_empty() && self.others.is_empty() && self.ending.is_none()
+    }
+
+    /// Whether nobody minds if what waits is written a moment later, with more.
+    fn is_few(&self) -> bool {
+        let relaxed = |job: &Job| job.terms.durability == Durability::Relaxed;
+        self.ending.is_none()
+            && self.accepts.is_empty()
+            && !self.others.is_empty()
+            && self.others.len() < GATHER_CHANGES
+            && self.others.iter().all(relaxed)
     }
 
     /// From now on nothing is taken; hands out what was waiting.
@@ -620,6 +662,27 @@ mod tests {
         assert_eq!(sizes(5_000, 10, 1), (GROUP_CHANGES_MAX - 10, 10));
         assert_eq!(sizes(5_000, 5_000, 1), (GROUP_CHANGES_MAX - OTHERS_SHARE, OTHERS_SHARE));
         assert_eq!(sizes(100, 5_000, 1), (100, GROUP_CHANGES_MAX - 100));
+    }
+
+    #[test]
+    fn only_a_few_settlements_wait_for_more() {
+        let settles = || {
+            let mut settle = job(QueueName::Others, 1, 4);
+            settle.terms.durability = Durability::Relaxed;
+            settle
+        };
+        let mut waiting = Waiting::default();
+        assert!(!waiting.is_few());
+        waiting.others.extend((1..GATHER_CHANGES).map(|_| settles()));
+        assert!(waiting.is_few());
+        waiting.others.push_back(settles());
+        assert!(!waiting.is_few());
+        waiting.others.truncate(1);
+        waiting.accepts.push_back(job(QueueName::Accepts, 1, 1));
+        assert!(!waiting.is_few());
+        waiting.accepts.clear();
+        waiting.others.push_back(job(QueueName::Others, 1, 1));
+        assert!(!waiting.is_few());
     }
 
     #[test]
