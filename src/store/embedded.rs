@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::archive::{ArchivePage, ArchivePlace, Archived};
 use super::cache::EventCache;
+use super::check::CheckReport;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
 use super::options::StoreOptions;
@@ -16,7 +18,7 @@ use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DeliveryQuery, DuePage,
-    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, Settlement, Store, StoreError, SubscriptionCounts,
+    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Settlement, Store, StoreError, SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -136,6 +138,14 @@ impl EmbeddedStore {
         self.parts.quarantined.load(Ordering::Relaxed)
     }
 
+    /// Looks at every record and at what belongs to it; see [`CheckReport`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if the engine cannot read.
+    pub async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.read(Reading::Long, Reader::check).await
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -251,12 +261,26 @@ impl Store for EmbeddedStore {
         self.change(terms, |ledger| ledger.settle(settlement)).await
     }
 
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.cancel(delivery, at)).await
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.cancel(delivery, at)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.retry(delivery, at, template_version)).await
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.retry(delivery, at, template_version)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -305,6 +329,11 @@ impl Store for EmbeddedStore {
         self.read(Reading::Long, Reader::configuration).await
     }
 
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.records(&query)).await
+    }
+
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError> {
         self.read(Reading::Short, Reader::counts).await
     }
@@ -321,6 +350,14 @@ impl Store for EmbeddedStore {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
+        self.read(Reading::Long, move |reader| reader.archive(after, limit)).await
+    }
+
+    async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError> {
+        self.change(DURABLE, move |ledger| ledger.restore(items)).await
     }
 
     fn notices(&self) -> Arc<CommitNotices> {
