@@ -8,6 +8,8 @@ mod api;
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
