@@ -10,6 +10,8 @@ mod audit;
 mod boundaries;
 #[path = "it/egress.rs"]
 mod egress;
+#[path = "it/documented.rs"]
+mod documented;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -22,10 +24,14 @@ mod kill;
 mod log;
 #[path = "it/manage.rs"]
 mod manage;
+#[path = "it/openapi.rs"]
+mod openapi;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/schema.rs"]
+mod schema;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/throttle.rs"]

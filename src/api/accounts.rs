@@ -4,10 +4,12 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::{self, Body};
 use super::caller::Caller;
+use super::openapi::NO_CONTROLS;
 use super::page::{Listed, NO_CURSOR, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
@@ -18,13 +20,17 @@ use crate::queue::{Account, ConfigureError};
 /// Most extra macro names of an account.
 const FIELDS_MAX: usize = 200;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewAccount {
+pub(super) struct NewAccount {
     id: AccountId,
+    /// What people call it; the id if it is left out.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200), regex(pattern = NO_CONTROLS))]
     name: Option<String>,
+    /// Macro names beyond the catalogue that its templates may use.
     #[serde(default)]
+    #[schemars(length(max = FIELDS_MAX), inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,63}$")))]
     fields: Vec<String>,
 }
 

@@ -4,20 +4,39 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ApiState;
 
+/// How it stands with the server.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Health {
+    status: HealthStatus,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthStatus {
+    /// The process answers.
+    Ok,
+    /// It takes work.
+    Ready,
+    /// It takes no work: it is starting or stopping.
+    #[serde(rename = "not ready")]
+    NotReady,
+}
+
 /// Alive: the process answers.
 pub(super) async fn live() -> impl IntoResponse {
-    Json(json!({"status": "ok"}))
+    Json(Health { status: HealthStatus::Ok })
 }
 
 /// Ready: the store is open, the operator's key exists and the server is not stopping.
 pub(super) async fn ready(State(state): State<ApiState>) -> impl IntoResponse {
     if state.ready.is_ready() {
-        (StatusCode::OK, Json(json!({"status": "ready"})))
+        (StatusCode::OK, Json(Health { status: HealthStatus::Ready }))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready"})))
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: HealthStatus::NotReady }))
     }
 }

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod body;
 mod caller;
+mod codes;
 mod deliveries;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod export;
 mod health;
 mod keys;
 mod me;
+mod openapi;
 mod page;
 mod problem;
 mod routes;
@@ -25,10 +27,11 @@ mod trial;
 
 pub use auth::Gate;
 pub use caller::Access;
+pub use codes::error_codes;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
 pub use problem::{Invalid, Problem};
-pub use routes::{calls, router};
+pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
 
 use std::sync::Arc;

@@ -2,13 +2,15 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::codes;
 use crate::subscription::FieldError;
 use crate::template::Finding;
 
 /// A problem: what went wrong, and what to do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Problem {
     /// A URI that names the kind of problem; `docs/errors.md` has a paragraph for each code.
     #[serde(rename = "type")]
@@ -30,7 +32,8 @@ pub struct Problem {
 }
 
 /// One fault of the input.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Fault")]
 pub struct Invalid {
     /// JSON pointer to the value.
     pub pointer: String,
@@ -44,7 +47,7 @@ pub struct Invalid {
 }
 
 /// A place in a template, lines and columns from 1.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Place {
     line: usize,
     column: usize,
@@ -58,6 +61,7 @@ impl Problem {
     /// A problem without details of the input.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(codes::is_known(code, status), "`{code}` with {status} is not in the table of codes");
         Self {
             kind: format!("urn:postrider:error:{code}"),
             title: status.canonical_reason().unwrap_or("Error").into(),

@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
 use super::caller::{Caller, Narrowed};
-use super::page::{Listed, Parameters};
+use super::page::{Listed, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::trial::{Trial, try_once};
 use super::{ApiError, ApiState, attempt_json};
@@ -109,18 +110,26 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     Ok(changed(&state, StatusCode::CREATED, &change))
 }
 
+fn state_named(text: &str) -> Result<SubscriptionState, ApiError> {
+    match text {
+        "active" => Ok(SubscriptionState::Active),
+        "paused" => Ok(SubscriptionState::Paused),
+        _ => Err(invalid_parameter("state", "use `active` or `paused`")),
+    }
+}
+
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["account", "state", "limit", "cursor"])?;
     let registry = state.queue.registry();
     let account = caller.narrow(&registry, parameters.parse("account")?);
-    let wanted_state = parameters.get("state");
+    let wanted_state = parameters.get("state").map(state_named).transpose()?;
     let before = parameters.cursor()?.map(SubscriptionId::from_raw);
     let limit = parameters.limit()?;
     let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
     let mut subscriptions: Vec<_> = registry
         .subscriptions()
         .filter(|subscription| account.as_ref().is_none_or(|account| *account == subscription.spec.account))
-        .filter(|subscription| wanted_state.is_none_or(|wanted| json!(subscription.spec.state) == wanted))
+        .filter(|subscription| wanted_state.is_none_or(|wanted| subscription.spec.state == wanted))
         .filter(|subscription| before.is_none_or(|before| subscription.id < before))
         .collect();
     subscriptions.sort_by_key(|subscription| std::cmp::Reverse(subscription.id));
@@ -151,7 +160,7 @@ pub(super) async fn replace(
 }
 
 /// The fields that the server sets; a caller may send back what it read.
-const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "warnings"];
+pub(super) const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "warnings"];
 
 fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
     let mut value: Map<String, Value> = body::read(text, "")?;
@@ -232,19 +241,24 @@ pub(super) async fn resume(State(state): State<ApiState>, caller: Caller, Path(i
     set_state(&state, &caller, &id, SubscriptionState::Active).await
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TestBody {
+#[schemars(rename = "SubscriptionTest")]
+pub(super) struct TestBody {
+    /// What is rendered; a sample of the first event type if it is left out.
     #[serde(default)]
     event: Option<TestEvent>,
 }
 
 /// The event of a test: a whole one, or only its data.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct TestEvent {
+    /// Its type; the first one that the subscription wants if it is left out.
     #[serde(default, rename = "type")]
     event_type: Option<EventType>,
+    /// The macro values; the type's sample if they are left out.
     #[serde(default)]
+    #[schemars(with = "Option<Map<String, Value>>")]
     data: Option<Box<serde_json::value::RawValue>>,
 }
 

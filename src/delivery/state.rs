@@ -99,15 +99,15 @@ pub enum DeadReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StateName {
-    /// Owed; see [`DeliveryState::Pending`].
+    /// Owed: it is sent when it is due.
     Pending,
-    /// See [`DeliveryState::Leased`].
+    /// In flight.
     Leased,
-    /// See [`DeliveryState::Delivered`].
+    /// The receiver took it.
     Delivered,
-    /// See [`DeliveryState::Dead`].
+    /// Given up, kept for a person, who may retry it.
     Dead,
-    /// See [`DeliveryState::Cancelled`].
+    /// Ended by a person, or with its subscription.
     Cancelled,
 }
 

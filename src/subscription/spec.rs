@@ -22,7 +22,7 @@ pub const ATTEMPTS_MAX: u32 = 100;
 /// Most headers of a request.
 pub const HEADERS_MAX: usize = 50;
 /// What has no control characters, as a pattern.
-const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+pub(crate) const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A header's name, as a pattern.
 const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$";
 

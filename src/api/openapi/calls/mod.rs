@@ -1,0 +1,8 @@
+//! The description of every call, one file per resource.
+
+pub(in crate::api) mod accounts;
+pub(in crate::api) mod deliveries;
+pub(in crate::api) mod events;
+pub(in crate::api) mod keys;
+pub(in crate::api) mod server;
+pub(in crate::api) mod subscriptions;

@@ -1,0 +1,31 @@
+//! What is said of the calls about the server itself.
+
+use serde_json::{Map, Value};
+
+use super::super::operation::{Operation, Tag};
+use crate::api::health::Health;
+
+pub(in crate::api) fn live() -> Operation {
+    Operation::new("get_health", Tag::Server, "Is it alive?").answers::<Health>(200, "The process answers.")
+}
+
+pub(in crate::api) fn ready() -> Operation {
+    Operation::new("get_readiness", Tag::Server, "Does it take work?")
+        .answers::<Health>(200, "The store is open, the operator's key exists and the server is not stopping.")
+        .answers::<Health>(503, "It is not ready.")
+}
+
+pub(in crate::api) fn openapi() -> Operation {
+    Operation::new("get_openapi", Tag::Server, "Read this description").answers::<Map<String, Value>>(200, "An OpenAPI 3.1 document.")
+}
+
+pub(in crate::api) fn docs() -> Operation {
+    Operation::new("get_docs", Tag::Server, "Read this description as a page").answers_text(200, "text/html", "A page without scripts.")
+}
+
+pub(in crate::api) fn export() -> Operation {
+    Operation::new("export", Tag::Server, "Export everything that is kept")
+        .describe("A backup beside the server's work, as `postrider store import` takes it. An export that broke off has no last line.")
+        .answers_text(200, "application/x-ndjson", "One record on each line.")
+        .reads_store()
+}
