@@ -5,6 +5,9 @@
 
 mod receiver;
 
+#[path = "send/identity.rs"]
+mod identity;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

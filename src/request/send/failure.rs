@@ -62,9 +62,7 @@ fn resolve_failure(error: &ResolveError) -> Failure {
 fn tls_failure(error: &rustls::Error, host: &str) -> Failure {
     let detail = match error {
         rustls::Error::InvalidCertificate(problem) => format!("the certificate of `{host}` {}", certificate_problem(problem)),
-        rustls::Error::AlertReceived(alert) => format!(
-            "`{host}` refused the TLS handshake with the alert {alert:?}; it may want a client certificate, another name, or only know TLS older than 1.2"
-        ),
+        rustls::Error::AlertReceived(alert) => alert_problem(&format!("{alert:?}"), host),
         rustls::Error::PeerIncompatible(_) => {
             format!("`{host}` and we have no TLS version or cipher in common; it must offer TLS 1.2 or 1.3 with forward secrecy")
         }
@@ -72,6 +70,33 @@ fn tls_failure(error: &rustls::Error, host: &str) -> Failure {
         _ => format!("the TLS connection to `{host}` failed: {error}"),
     };
     failed(FailureKind::Tls, detail)
+}
+
+/// What the receiver says by closing TLS with `alert`.
+fn alert_problem(alert: &str, host: &str) -> String {
+    let remedy = match alert {
+        "CertificateRequired" => "it wants a client certificate; set `tls.client_certificate`",
+        "BadCertificate"
+        | "UnsupportedCertificate"
+        | "CertificateRevoked"
+        | "CertificateExpired"
+        | "CertificateUnknown"
+        | "UnknownCA"
+        | "AccessDenied" => "it does not take our client certificate, or wants one; check `tls.client_certificate` and its chain",
+        "UnrecognizedName" => "it does not know itself by this name; check the host",
+        "ProtocolVersion" | "InsufficientSecurity" => "it only knows TLS older than 1.2 or ciphers without forward secrecy",
+        _ => "it may want a client certificate, another name, or only know TLS older than 1.2",
+    };
+    format!("`{host}` refused the TLS handshake with the alert {alert}: {remedy}")
+}
+
+/// The alert that ended an HTTP/2 connection, of whose errors below only kind and text are left.
+///
+/// In TLS 1.3 a receiver refuses our certificate after the handshake, so that this is where it shows.
+fn alert_under_http2(error: &io::Error) -> Option<String> {
+    let text = error.get_ref()?.to_string();
+    let alert = text.strip_prefix("received fatal alert: ")?;
+    Some(alert.chars().take_while(char::is_ascii_alphanumeric).collect())
 }
 
 fn certificate_problem(problem: &CertificateError) -> String {
@@ -102,6 +127,9 @@ fn io_failure(error: &io::Error, host: &str) -> Option<Failure> {
     let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::ADDRINUSE, Errno::NOBUFS, Errno::NOMEM];
     if error.raw_os_error().is_some_and(|number| own.iter().any(|errno| errno.raw_os_error() == number)) {
         return Some(failed(FailureKind::Local, format!("no connection could be opened here: {}", system_text(error))));
+    }
+    if let Some(alert) = alert_under_http2(error) {
+        return Some(failed(FailureKind::Tls, alert_problem(&alert, host)));
     }
     let because = |what: &str| Some(failed(FailureKind::Connection, format!("`{host}` {what}")));
     match error.kind() {

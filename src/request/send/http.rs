@@ -1,23 +1,19 @@
 //! The HTTP client behind the [`Transport`].
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
 use url::Url;
 
+use super::clients::Clients;
 use super::failure::{failed, failure_of};
 use super::transport::{Outgoing, Transport};
 use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse};
-use crate::request::guard::{Guard, Lookup, parse_target, resolve};
+use crate::request::guard::{Guard, Lookup, parse_target};
 
 /// The `User-Agent` of requests that bring none.
 pub const USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
@@ -45,6 +41,8 @@ pub struct TransportSettings {
     pub response_header_bytes_max: usize,
     /// DER certificates of authorities that are trusted beside the system's.
     pub extra_roots: Vec<Vec<u8>>,
+    /// For how many TLS identities connections are kept.
+    pub identities_max: usize,
 }
 
 impl TransportSettings {
@@ -62,6 +60,7 @@ impl TransportSettings {
             response_headers_max: 64,
             response_header_bytes_max: 16 * 1024,
             extra_roots: Vec::new(),
+            identities_max: 256,
         }
     }
 }
@@ -95,7 +94,7 @@ pub enum TransportError {
 /// Sends over the network, through the guard. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct HttpTransport {
-    client: Client,
+    clients: Arc<Clients>,
     guard: Guard,
     connect_timeout: Duration,
     response_read_max: usize,
@@ -114,28 +113,8 @@ impl HttpTransport {
     /// # Errors
     /// [`TransportError`] if the user agent or an extra root certificate cannot be used.
     pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
-        let user_agent = HeaderValue::from_str(&settings.user_agent)
-            .map_err(|_| TransportError::UserAgent { value: settings.user_agent.escape_debug().to_string() })?;
-        let resolver = GuardedResolver { guard: settings.guard.clone(), lookup: settings.lookup };
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .user_agent(user_agent)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.idle_per_host)
-            .pool_idle_timeout(settings.idle_timeout)
-            .http1_max_headers(settings.response_headers_max)
-            .http2_max_header_list_size(u32::try_from(settings.response_header_bytes_max).unwrap_or(u32::MAX))
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(15))
-            .dns_resolver(resolver)
-            .tls_backend_preconfigured(tls_config(&settings.extra_roots)?)
-            .build()
-            .map_err(TransportError::Client)?;
         Ok(Self {
-            client,
+            clients: Arc::new(Clients::new(&settings)?),
             guard: settings.guard,
             connect_timeout: settings.connect_timeout,
             response_read_max: settings.response_read_max,
@@ -143,8 +122,8 @@ impl HttpTransport {
         })
     }
 
-    async fn exchange(&self, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
-        let mut response = self.client.execute(request).await.map_err(|error| failure_of(&error, host, self.connect_timeout))?;
+    async fn exchange(&self, client: &Client, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
+        let mut response = client.execute(request).await.map_err(|error| failure_of(&error, host, self.connect_timeout))?;
         let status = response.status().as_u16();
         *progress = Progress::Head { status };
         self.check_peer(&response, host)?;
@@ -154,6 +133,13 @@ impl HttpTransport {
             Failure { detail: format!("status {status} came, but not the whole body: {}", failure.detail), ..failure }
         })?;
         Ok(ReceivedResponse { status, headers, body, truncated })
+    }
+
+    fn client_of(&self, outgoing: &Outgoing<'_>) -> Result<Client, Failure> {
+        self.clients.of(outgoing.identity).map_err(|error| {
+            tracing::error!(%error, "no client for a TLS identity");
+            failed(FailureKind::Local, "the connection could not be set up here")
+        })
     }
 
     /// The address that was connected to was checked before; this notices if the client ever changes that.
@@ -209,15 +195,16 @@ impl Transport for HttpTransport {
         let prepared = parse_target(&request.url)
             .and_then(|url| self.guard.check_url(&url).map(|()| url))
             .map_err(Failure::from)
-            .and_then(|url| prepare(&outgoing, url));
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
+            .and_then(|url| prepare(&outgoing, url))
+            .and_then(|prepared| Ok((prepared, self.client_of(&outgoing)?)));
+        let (prepared, client) = match prepared {
+            Ok(ready) => ready,
             Err(failure) => return Exchange::Failed(failure),
         };
         let host = prepared.url().host_str().unwrap_or_default().to_owned();
         let mut progress = Progress::Nothing;
         // The client's own limits each cover a part; this one covers all, also a body that drips.
-        let outcome = tokio::time::timeout(timeout, self.exchange(prepared, &host, &mut progress)).await;
+        let outcome = tokio::time::timeout(timeout, self.exchange(&client, prepared, &host, &mut progress)).await;
         match outcome {
             Ok(Ok(response)) => Exchange::Answered(response),
             Ok(Err(failure)) => Exchange::Failed(failure),
@@ -282,42 +269,4 @@ fn header_map(outgoing: &Outgoing<'_>, url: &Url) -> Result<HeaderMap, Failure> 
 
 fn is_authority(value: &str, url: &Url) -> bool {
     value.trim().eq_ignore_ascii_case(&url[url::Position::BeforeHost..url::Position::AfterPort])
-}
-
-fn tls_config(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, TransportError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(TransportError::Tls)?;
-    let extra: Vec<_> = extra_roots.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let mut extra_store = RootCertStore::empty();
-    for (index, root) in extra.iter().enumerate() {
-        extra_store.add(root.clone()).map_err(|error| TransportError::ExtraRoot { number: index + 1, error })?;
-    }
-    let mut config = match Verifier::new_with_extra_roots(extra, provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        // An image without certificates: `http` still works, and `https` fails with a sentence that says why.
-        Err(error) => {
-            tracing::warn!(%error, "no root certificates of the system; `https` receivers will fail until they are installed");
-            builder.with_root_certificates(extra_store).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// The second gate: the client connects to what this returns and looks nothing up itself.
-struct GuardedResolver {
-    guard: Guard,
-    lookup: Arc<dyn Lookup>,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
-        Box::pin(async move {
-            let addresses = resolve(&guard, &*lookup, name.as_str()).await?;
-            // Port 0 stands for the URL's.
-            Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
-    }
 }

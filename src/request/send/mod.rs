@@ -16,11 +16,15 @@
 //! - Environment variables for proxies are ignored; redirects are returned, not followed.
 //! - The details of a failure never hold the query of the URL, a header's value or a body.
 
+mod clients;
+mod expiry;
 mod failure;
 mod http;
+mod identity;
 mod scripted;
 mod transport;
 
 pub use http::{HttpTransport, TransportError, TransportSettings, USER_AGENT};
+pub use identity::{AUTHORITIES_MAX, CHAIN_MAX, PEM_BYTES_MAX, TlsIdentity, TlsIdentityError, TlsPart};
 pub use scripted::{RecordedRequest, Scripted, ScriptedTransport};
 pub use transport::{Outgoing, Transport};
