@@ -1,7 +1,7 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
@@ -24,7 +24,7 @@ use crate::api::{self, ApiState, OperatorKey, Readiness};
 use crate::clock::{Clock, PreciseClock};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Queue, RetentionSettings, StoreError, sweep};
+use crate::queue::{ConfigureError, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets, sweep, unlock};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
@@ -68,6 +68,12 @@ pub enum StartError {
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
+    /// The secrets in the store cannot be opened.
+    #[error("the stored secrets cannot be used")]
+    Secrets(#[from] UnlockError),
+    /// The secrets in the store cannot be removed.
+    #[error("the stored secrets were not removed")]
+    Discard(#[source] ConfigureError),
     /// The configuration in the store cannot be read.
     #[error("the stored configuration cannot be read")]
     Configuration(#[source] StoreError),
@@ -129,7 +135,17 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
-        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
+        if settings.discard_secrets {
+            let count = discard_secrets(&*store).await.map_err(StartError::Discard)?;
+            tracing::warn!(
+                subscriptions = count,
+                "stored secrets were removed; these subscriptions do not send until theirs are set again"
+            );
+        }
+        let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
+        let vault = unlock(&*store, &source, Arc::new(rng)).await?;
+        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
+        let queue = queue.map_err(StartError::Configuration)?;
         let queue = Arc::new(queue);
         let guard = Guard::new(GuardSettings {
             allow_private: settings.allow_private,
@@ -252,7 +268,10 @@ fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() >= 16 => {
+            warn_if_open(path);
+            return Ok(text.trim().to_owned());
+        }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
@@ -263,6 +282,15 @@ fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
     writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// A key that others on this machine may read is theirs too.
+fn warn_if_open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %path.display(), mode = format!("{mode:03o}"), "the operator's key can be read by others; run `chmod 600` on it");
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

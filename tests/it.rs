@@ -4,6 +4,10 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/canary.rs"]
+mod canary;
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -16,5 +20,15 @@ mod log;
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "receiver/mod.rs"]
+mod scripted;
+#[path = "it/sealing.rs"]
+mod sealing;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/signing.rs"]
+mod signing;
+#[path = "it/snippet.rs"]
+mod snippet;
+#[path = "it/snippets.rs"]
+mod snippets;

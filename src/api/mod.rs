@@ -84,6 +84,7 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/v1/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/v1/subscriptions/{id}/resume", post(subscriptions::resume))
+        .route("/v1/subscriptions/{id}/signing/rotate", post(subscriptions::rotate_signing))
         .route("/v1/subscriptions/{id}/test", post(subscriptions::test))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::show))

@@ -9,12 +9,15 @@ mod configure;
 mod in_flight;
 mod registry;
 mod retention;
+mod sealing;
+mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use in_flight::InFlight;
 pub use registry::{Account, Registry};
 pub use retention::{RetentionSettings, sweep};
+pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -32,6 +35,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::secret::Vault;
 use crate::store::Store;
 
 /// The queue of one server. Share it in an [`Arc`].
@@ -46,18 +50,25 @@ pub struct Queue {
     changed: watch::Sender<u64>,
     in_flight: InFlight,
     key_lifetime: Duration,
+    vault: Vault,
 }
 
 impl Queue {
     /// Reads the configuration from `store`.
     ///
     /// `tag` marks the ids that this process gives to subscriptions and attempts; `key_lifetime` is
-    /// how long idempotency keys are remembered.
+    /// how long idempotency keys are remembered; `vault` seals and opens the secrets of subscriptions.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
-    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
-        let registry = Registry::read(&store.configuration().await?);
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tag: u64,
+        key_lifetime: Duration,
+        vault: Vault,
+    ) -> Result<Self, StoreError> {
+        let registry = Registry::read(&store.configuration().await?, &vault);
         Ok(Self {
             store,
             clock,
@@ -67,6 +78,7 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             key_lifetime,
+            vault,
         })
     }
 

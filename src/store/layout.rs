@@ -167,7 +167,7 @@ fn join(first: [u8; ID], second: [u8; ID]) -> [u8; 2 * ID] {
     key
 }
 
-const KINDS: [ConfigurationKind; 7] = [
+const KINDS: [ConfigurationKind; 8] = [
     ConfigurationKind::Account,
     ConfigurationKind::Subscription,
     ConfigurationKind::TemplateVersion,
@@ -175,6 +175,7 @@ const KINDS: [ConfigurationKind; 7] = [
     ConfigurationKind::Key,
     ConfigurationKind::Replay,
     ConfigurationKind::Setting,
+    ConfigurationKind::Secret,
 ];
 
 const fn kind_number(kind: ConfigurationKind) -> u8 {
@@ -186,6 +187,7 @@ const fn kind_number(kind: ConfigurationKind) -> u8 {
         ConfigurationKind::Key => 5,
         ConfigurationKind::Replay => 6,
         ConfigurationKind::Setting => 7,
+        ConfigurationKind::Secret => 8,
     }
 }
 

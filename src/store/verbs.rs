@@ -174,6 +174,8 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
+    /// The sealed secrets of a subscription, by its id.
+    Secret,
 }
 
 /// One record of configuration. The value is JSON that its owner reads.
