@@ -4,6 +4,10 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/boundaries.rs"]
+mod boundaries;
 #[path = "it/canary.rs"]
 mod canary;
 #[path = "it/credentials.rs"]
@@ -12,6 +16,8 @@ mod credentials;
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/log.rs"]
@@ -32,3 +38,5 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/throttle.rs"]
+mod throttle;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::{Actor, AuditAction, Deed, changed_pointers};
 use super::registry::StoredSubscription;
 use super::sealing::{removal, secrets_change};
 use super::{Account, Queue, Registry};
@@ -12,7 +13,8 @@ use crate::id::SubscriptionId;
 use crate::secret::Secret;
 use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, StoreError};
 use crate::subscription::{
-    FieldError, Subscription, SubscriptionSecrets, SubscriptionSpec, SubscriptionWarning, check, rotate_signing, settle_secrets,
+    FieldError, Subscription, SubscriptionSecrets, SubscriptionSpec, SubscriptionState, SubscriptionWarning, check, rotate_signing,
+    settle_secrets,
 };
 
 /// Most deliveries that are ended by one commit.
@@ -73,10 +75,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureError::Conflict`] if the id is taken.
-    pub async fn create_account(&self, account: Account) -> Result<(), ConfigureError> {
+    pub async fn create_account(&self, by: &Actor, account: Account) -> Result<(), ConfigureError> {
         let _turn = self.configuring.lock().await;
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await?;
+        let created = Deed::new(AuditAction::AccountCreated, Some(&account.id), &account.id);
+        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
         self.publish(|registry| registry.put_account(account));
         Ok(())
     }
@@ -85,14 +88,16 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is stored.
-    pub async fn create_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
+    pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let now = self.clock.now();
         let (spec, secrets) = settled(spec, None, now)?;
         let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), (spec, secrets))?;
+        let created = Deed::new(AuditAction::SubscriptionCreated, Some(&subscription.spec.account), &subscription.id);
         let mut changes = vec![
             ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: true },
             ConfigurationChange::Put { record: template_record(&subscription), if_absent: true },
+            self.audit(by, created),
         ];
         changes.extend(secrets_change(&self.vault, &subscription, None));
         self.store.configure(changes).await?;
@@ -108,6 +113,7 @@ impl Queue {
     /// [`ConfigureSubscriptionError`], and nothing is stored; what `edit` returns is passed on.
     pub async fn change_subscription<E: From<ConfigureSubscriptionError>>(
         &self,
+        by: &Actor,
         id: SubscriptionId,
         expected_version: Option<u32>,
         edit: impl FnOnce(&SubscriptionSpec) -> Result<SubscriptionSpec, E> + Send,
@@ -123,7 +129,7 @@ impl Queue {
             return Err(ConfigureSubscriptionError::AccountChanged(spec.account).into());
         }
         let settled = settled(spec, Some(present), self.clock.now())?;
-        Ok(self.replace(&registry, present, settled).await?)
+        Ok(self.replace(by, &registry, present, settled).await?)
     }
 
     /// Replaces the signing key of a subscription by `key`, which is a secret and, for `v1a`, its public key.
@@ -133,6 +139,7 @@ impl Queue {
     /// [`ConfigureSubscriptionError`], and nothing is stored.
     pub async fn rotate_signing(
         &self,
+        by: &Actor,
         id: SubscriptionId,
         expected_version: Option<u32>,
         key: impl FnOnce(&SubscriptionSpec) -> Result<(Secret, Option<String>), Vec<FieldError>> + Send,
@@ -149,11 +156,12 @@ impl Queue {
         let key = key(&present.spec).map_err(ConfigureSubscriptionError::Invalid)?;
         let now = self.clock.now();
         rotate_signing(signing, &mut secrets, key, now, (!overlap.is_zero()).then(|| now.after(overlap)));
-        self.replace(&registry, present, (spec, secrets)).await
+        self.replace(by, &registry, present, (spec, secrets)).await
     }
 
     async fn replace(
         &self,
+        by: &Actor,
         registry: &Registry,
         present: &Subscription,
         (spec, secrets): (SubscriptionSpec, SubscriptionSecrets),
@@ -170,6 +178,7 @@ impl Queue {
         let mut changes = vec![
             ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: false },
             ConfigurationChange::Put { record: template_record(&subscription), if_absent: false },
+            self.audit(by, changed(present, &subscription)),
         ];
         changes.extend(secrets_change(&self.vault, &subscription, Some(present)));
         // An old template is needed as long as a delivery that is pinned to it may still be sent.
@@ -199,14 +208,21 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is changed.
-    pub async fn delete_subscription(&self, id: SubscriptionId, expected_version: Option<u32>) -> Result<(), ConfigureSubscriptionError> {
+    pub async fn delete_subscription(
+        &self,
+        by: &Actor,
+        id: SubscriptionId,
+        expected_version: Option<u32>,
+    ) -> Result<(), ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
         }
-        let mut changes = vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }, removal(id)];
+        let deleted = Deed::new(AuditAction::SubscriptionDeleted, Some(&present.spec.account), &id);
+        let removed = ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() };
+        let mut changes = vec![removed, removal(id), self.audit(by, deleted)];
         changes.extend(
             registry
                 .template_versions(id)
@@ -269,7 +285,7 @@ impl Queue {
         Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
     }
 
-    fn publish(&self, edit: impl FnOnce(&mut Registry)) {
+    pub(super) fn publish(&self, edit: impl FnOnce(&mut Registry)) {
         let mut registry = Registry::clone(&self.registry());
         edit(&mut registry);
         *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
@@ -287,7 +303,36 @@ fn settled(
     Ok((spec, secrets))
 }
 
-fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
+/// What the audit log says of a change.
+fn changed<'a>(before: &Subscription, after: &'a Subscription) -> Deed<'a> {
+    let as_json = |spec: &SubscriptionSpec| serde_json::to_value(spec).expect("a spec has only text keys, so it can be written as JSON");
+    let mut changes = changed_pointers(&as_json(&before.spec), &as_json(&after.spec));
+    changes.extend(changed_secrets(before, after));
+    let replaces_key = before.spec.signing.is_some() && after.spec.signing.is_some() && before.secrets.signing != after.secrets.signing;
+    let action = match (changes.as_slice(), after.spec.state) {
+        ([only], SubscriptionState::Paused) if only == "/state" => AuditAction::SubscriptionPaused,
+        ([only], SubscriptionState::Active) if only == "/state" => AuditAction::SubscriptionResumed,
+        (all, _) if replaces_key && all.iter().all(|pointer| pointer.starts_with("/signing/")) => AuditAction::SubscriptionSecretRotated,
+        _ => AuditAction::SubscriptionChanged,
+    };
+    Deed::new(action, Some(&after.spec.account), &after.id).changing(changes)
+}
+
+/// Pointers to the secrets that a change replaces, which the specs do not show.
+fn changed_secrets(before: &Subscription, after: &Subscription) -> Vec<String> {
+    let field = after.spec.credentials.as_ref().map_or("", |credentials| credentials.secret_field());
+    let (old, new) = (&before.secrets, &after.secrets);
+    [
+        ("/signing/secret".to_owned(), &old.signing, &new.signing),
+        (format!("/credentials/{field}"), &old.credentials, &new.credentials),
+        ("/tls/client_key".to_owned(), &old.client_key, &new.client_key),
+    ]
+    .into_iter()
+    .filter_map(|(pointer, old, new)| (new.is_some() && old != new).then_some(pointer))
+    .collect()
+}
+
+pub(super) fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
     let value = serde_json::to_string(value).expect("configuration has only text keys, so it can be written as JSON");
     ConfigurationRecord { kind, id, value }
 }

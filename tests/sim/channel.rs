@@ -2,6 +2,7 @@
 
 use postrider::attempt::{Outcome, SentRequest};
 use postrider::clock::Timestamp;
+use postrider::queue::Actor;
 use postrider::request::send::{Scripted, ScriptedTransport};
 use postrider::request::sign::{Signed, TOLERANCE, VerifyingKey, verify};
 use postrider::secret::Secret;
@@ -52,7 +53,7 @@ async fn a_retry_has_the_same_id_and_a_time_of_its_own() {
 async fn h19_a_replaced_key_signs_until_its_overlap_ends() {
     let mut world = World::new().await;
     let id = world.subscribe("a", json!({"request": post(), "signing": {"secret": FIRST}})).await;
-    world.queue.rotate_signing(id, None, |_| Ok((Secret::new(SECOND), None)), seconds(3_600)).await.unwrap();
+    world.queue.rotate_signing(&Actor::server(), id, None, |_| Ok((Secret::new(SECOND), None)), seconds(3_600)).await.unwrap();
     let mut seen = Vec::new();
     for wait in [0, 3_500, 99, 2] {
         world.advance(seconds(wait)).await;
