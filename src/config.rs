@@ -3,11 +3,11 @@
 //! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
 //! does not exist is an error, so that a typo cannot leave a limit unset.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::secret::Secret;
 
@@ -35,6 +35,18 @@ pub struct Settings {
     pub allow: Vec<ipnet::IpNet>,
     /// Networks that are never sent to.
     pub deny: Vec<ipnet::IpNet>,
+    /// Hosts that are never sent to: names, and `*.` with a name for all below it.
+    pub deny_hosts: Vec<String>,
+    /// The only ports that are sent to; empty for all.
+    pub ports: Vec<u16>,
+    /// HTTP proxy that everything is sent through: `http://[user:password@]host:port`. It resolves the names, so it
+    /// must refuse private addresses itself.
+    #[serde(serialize_with = "hidden")]
+    pub egress_proxy: Option<Secret>,
+    /// Address of this machine that everything is sent from.
+    pub egress_address: Option<IpAddr>,
+    /// Addresses and networks that receivers see requests come from. Only shown, for the lists of their firewalls.
+    pub egress_addresses: Vec<String>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Most connections to the API at one time.
@@ -88,6 +100,11 @@ impl Default for Settings {
             allow_private: false,
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_hosts: Vec::new(),
+            ports: Vec::new(),
+            egress_proxy: None,
+            egress_address: None,
+            egress_addresses: Vec::new(),
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 10_000,
             in_flight_max: 512,
@@ -177,6 +194,13 @@ impl Settings {
         if !(1..=3_650).contains(&self.idempotency_days) {
             return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
         }
+        if self.ports.contains(&0) {
+            return outside("ports", "0".into(), "1 to 65535");
+        }
+        let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
+        if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {
+            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
+        }
         if !(1..=3_650).contains(&self.audit_days) {
             return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
         }
@@ -221,6 +245,11 @@ impl Settings {
     }
 }
 
+/// Settings are written only to learn their names.
+fn hidden<S: Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
+}
+
 fn known_names() -> Vec<String> {
     match serde_json::to_value(Settings::default()) {
         Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
@@ -230,7 +259,7 @@ fn known_names() -> Vec<String> {
 
 fn from_text(name: &str, value: &str) -> config::Value {
     let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny" | "trusted_proxies") {
+    if matches!(name, "allow" | "deny" | "deny_hosts" | "ports" | "egress_addresses" | "trusted_proxies") {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
@@ -252,12 +281,21 @@ mod tests {
             ("POSTRIDER_URL", "x"),
             ("HOME", "y"),
             ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
+            ("POSTRIDER_DENY_HOSTS", "a.example,*.b.example"),
+            ("POSTRIDER_PORTS", "80, 443"),
+            ("POSTRIDER_EGRESS_PROXY", "http://u:geheim@proxy.example:3128"),
+            ("POSTRIDER_EGRESS_ADDRESS", "192.0.2.7"),
+            ("POSTRIDER_EGRESS_ADDRESSES", "192.0.2.7,2001:db8::/64"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::read(Some(&file), variables, &[("listen", "127.0.0.1:3".into())]).unwrap();
         assert_eq!(settings.listen.port(), 3);
         assert_eq!((settings.retention_days, settings.allow_private, settings.in_flight_max), (8, true, 3));
         assert_eq!(settings.deny.len(), 2);
+        assert_eq!((settings.deny_hosts.len(), settings.ports.clone(), settings.egress_addresses.len()), (2, vec![80, 443], 2));
+        assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
+        assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
+        assert!(!format!("{settings:?}").contains("geheim"), "{settings:?}");
     }
 
     #[test]
@@ -279,6 +317,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
         for text in [
+            "ports = [0]",
+            "ports = [70000]",
+            "egress_addresses = [\"here\"]",
+            "egress_address = \"here\"",
             "retention = 7",
             "retention_days = \"soon\"",
             "retention_days = 0",

@@ -12,6 +12,8 @@ mod boundaries;
 mod canary;
 #[path = "it/credentials.rs"]
 mod credentials;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]

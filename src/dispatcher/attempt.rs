@@ -53,6 +53,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub outcome: Option<Outcome>,
+    /// Whether our own side could not send; there is no attempt then, and the delivery is due as before.
+    pub not_sent: bool,
     pub retry_after: Option<Duration>,
     /// When the delivery is due again, if it is.
     pub due_at: Option<Timestamp>,
@@ -95,12 +97,12 @@ impl Workshop {
         let passed = AtomicBool::new(false);
         let performed = AssertUnwindSafe(self.perform(&job, &passed)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(delivery.id = %delivery, "an attempt panicked; it is recorded as failed on our side");
-            Some(self.not_sent(&job, Failure { kind: FailureKind::Local, detail: "internal error of the sender".into() }))
+            Some(self.not_sent(&job, Failure { kind: FailureKind::Internal, detail: "internal error of the sender".into() }))
         });
         // What could not be settled is still due, and is looked at again after a moment.
         let again = self.clock.now().after(UNSETTLED_WAIT);
-        let mut ended =
-            Ended { outcome: None, retry_after: None, due_at: Some(again), left_gate: paced && !passed.load(Ordering::Relaxed) };
+        let left_gate = paced && !passed.load(Ordering::Relaxed);
+        let mut ended = Ended { outcome: None, not_sent: false, retry_after: None, due_at: Some(again), left_gate };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }
@@ -161,6 +163,17 @@ impl Workshop {
         let retry = &job.subscription.spec.retry;
         let mut judgement = judge(&carried.exchange, rules.success_response.as_ref(), rules.error_response.as_ref(), retry.profile, now);
         carried.mask.text(&mut judgement.reason);
+        if judgement.verdict == Verdict::NotSent {
+            ended.not_sent = true;
+            tracing::warn!(
+                account = %job.subscription.spec.account,
+                subscription.id = %job.subscription.id,
+                delivery.id = %job.row.delivery,
+                reason = judgement.reason,
+                "not sent, for a failure of our own side; the delivery stays due"
+            );
+            return;
+        }
         let seed = jitter_seed(job.row.delivery.raw(), number);
         let follows = next(now, number, retry, &judgement, seed);
         ended.outcome = Some(judgement.outcome);

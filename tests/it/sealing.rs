@@ -172,17 +172,22 @@ async fn h20_secrets_swapped_between_records_do_not_open_and_nothing_is_sent() {
         assert_eq!(shown["credentials"], json!({"type": "bearer", "has_secret": false}));
     }
     let accepted = running.client.post("/v1/events", json!({"account": "acme", "type": "action.tracked", "data": {"ActionId": "1"}})).await;
-    for delivery in accepted.json()["deliveries"].as_array().unwrap() {
-        let shown = running.attempts(delivery.as_str().unwrap(), 2).await;
-        let attempt = &shown["attempt_log"][0];
-        assert_eq!((&attempt["outcome"], &attempt["request"]), (&json!("unreachable"), &Value::Null), "{attempt}");
-        assert!(attempt["reason"].as_str().unwrap().contains("send it again with PATCH"), "{attempt}");
+    for id in [&one, &two] {
+        let tried = running.client.post(&format!("/v1/subscriptions/{id}/test"), "").await.json();
+        assert_eq!((&tried["outcome"], &tried["request"]), (&json!("unreachable"), &Value::Null), "{tried}");
+        assert!(tried["reason"].as_str().unwrap().contains("send it again with PATCH"), "{tried}");
     }
     assert_eq!(receiver.arrived().len(), 0, "nothing goes out without its credentials");
     let (status, answer) = running.patch(&one, json!({"name": "other"})).await;
     assert_eq!((status, answer["errors"][0]["code"].as_str()), (422, Some("secret_missing")), "{answer}");
     for (id, token) in [(&one, "token-of-one"), (&two, "token-of-two")] {
         assert_eq!(running.patch(id, json!({"credentials": {"token": token}})).await.0, 200);
+    }
+    let mut waited: Vec<_> = receiver.wait_for(2).await.iter().map(|arrived| arrived.header("authorization").to_owned()).collect();
+    waited.sort();
+    assert_eq!(waited, ["Bearer token-of-one", "Bearer token-of-two"], "what was owed has waited for its secret");
+    for delivery in accepted.json()["deliveries"].as_array().unwrap() {
+        assert_eq!(running.attempts(delivery.as_str().unwrap(), 1).await["state"], "delivered");
     }
     assert_eq!(shown(&running, &receiver).await, BOTH, "what is set again is used again");
     running.server.stop().await.unwrap();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -29,9 +29,13 @@ pub const AUTHORITY: &[u8] = include_bytes!("certificates/authority.der");
 pub const VALID: &[u8] = include_bytes!("certificates/valid.der");
 /// A certificate that was.
 pub const EXPIRED: &[u8] = include_bytes!("certificates/expired.der");
+/// A certificate that its holder signed, and that calls itself an authority's; and one that was.
+pub const SELF_SIGNED: &[u8] = include_bytes!("certificates/self-signed.der");
+pub const SELF_SIGNED_EXPIRED: &[u8] = include_bytes!("certificates/self-signed-expired.der");
 /// The authority of the clients, in DER form.
 pub const CLIENT_AUTHORITY: &[u8] = include_bytes!("certificates/client/authority.der");
-const KEY: &[u8] = include_bytes!("certificates/key.der");
+/// The key of the receivers' certificates.
+pub const KEY: &[u8] = include_bytes!("certificates/key.der");
 
 /// A running receiver; its thread ends with the process.
 #[derive(Debug)]
@@ -97,12 +101,19 @@ pub struct KeepingReceiver {
     task: JoinHandle<()>,
 }
 
+/// What is remembered of a request.
+#[derive(Debug, Clone)]
+struct Taken {
+    shown: Option<Vec<u8>>,
+    version: Version,
+    header_names: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 struct Shown {
     /// The chain of each finished handshake.
     handshakes: Mutex<Vec<Vec<Vec<u8>>>>,
-    /// For each request, what its connection was opened with, and its target.
-    requests: Mutex<Vec<(Option<Vec<u8>>, String)>>,
+    requests: Mutex<Vec<Taken>>,
     open: watch::Sender<usize>,
 }
 
@@ -128,12 +139,21 @@ impl KeepingReceiver {
 
     /// For each request the first certificate that its connection was opened with.
     pub fn shown(&self) -> Vec<Option<Vec<u8>>> {
-        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(shown, _)| shown.clone()).collect()
+        self.requests().into_iter().map(|taken| taken.shown).collect()
     }
 
-    /// The target of each request, in order.
-    pub fn targets(&self) -> Vec<String> {
-        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, target)| target.clone()).collect()
+    /// The version of HTTP of each request, in order.
+    pub fn versions(&self) -> Vec<Version> {
+        self.requests().into_iter().map(|taken| taken.version).collect()
+    }
+
+    /// The header names of each request, in order.
+    pub fn header_names(&self) -> Vec<Vec<String>> {
+        self.requests().into_iter().map(|taken| taken.header_names).collect()
+    }
+
+    fn requests(&self) -> Vec<Taken> {
+        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until at most `count` connections are open.
@@ -186,8 +206,9 @@ async fn keep_one(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, seen: Ar
     seen.open.send_modify(|open| *open += 1);
     let remember = Arc::clone(&seen);
     let service = service_fn(move |request: Request<Incoming>| {
-        let row = (chain.first().cloned(), request.uri().path_and_query().map(ToString::to_string).unwrap_or_default());
-        remember.requests.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        let header_names = request.headers().keys().map(ToString::to_string).collect();
+        let taken = Taken { shown: chain.first().cloned(), version: request.version(), header_names };
+        remember.requests.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
         async { Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"OK")))) }
     });
     // What ends a connection is the other side's business.

@@ -9,7 +9,7 @@ use postrider::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::receiver::tls::{CLIENT_AUTHORITY, KeepingReceiver};
+use super::receiver::tls::{CLIENT_AUTHORITY, KeepingReceiver, SELF_SIGNED, SELF_SIGNED_EXPIRED};
 use super::*;
 
 macro_rules! client_file {
@@ -189,6 +189,36 @@ async fn only_an_own_authority_is_trusted() {
     let failure = failed(exchange_as(&trusting_villain(), &receiver, Some(&pinned(&wrong))).await);
     assert_eq!(failure.kind, FailureKind::Tls);
     assert!(failure.detail.contains("not signed by an authority that we trust"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn c12_a_certificate_that_a_receiver_signed_itself_is_trusted_by_name_only() {
+    let pinned = |certificate: &[u8]| Arc::new(parse(None, None, Some(&pem(certificate))).unwrap());
+    let (valid, expired) = (pinned(SELF_SIGNED), pinned(SELF_SIGNED_EXPIRED));
+    let table = [
+        (SELF_SIGNED, "villain.test", Some(&valid), None),
+        (SELF_SIGNED, "127.0.0.1", Some(&valid), None),
+        (SELF_SIGNED, "other.test", Some(&valid), Some("for another name")),
+        (SELF_SIGNED_EXPIRED, "villain.test", Some(&expired), Some("has expired")),
+        (SELF_SIGNED, "villain.test", None, Some("`tls.ca`")),
+        // Another certificate of the same holder is not the one that was named.
+        (SELF_SIGNED_EXPIRED, "villain.test", Some(&valid), Some("the certificate of `villain.test`")),
+        // One that is named and was signed by somebody else.
+        (VALID, "villain.test", Some(&pinned(VALID)), None),
+    ];
+    for (certificate, host, identity, problem) in table {
+        let receiver = TlsReceiver::start(certificate, &["http/1.1"]).unwrap();
+        let transport = trusting_villain();
+        let request = villain(&receiver, host);
+        match (transport.send(Outgoing { identity, ..Outgoing::new(&request, LONG) }).await, problem) {
+            (Exchange::Answered(response), None) => assert_eq!(response.body, b"OK"),
+            (Exchange::Failed(failure), Some(problem)) => {
+                assert_eq!(failure.kind, FailureKind::Tls);
+                assert!(failure.detail.contains(problem), "{}", failure.detail);
+            }
+            (exchange, problem) => panic!("{host}, {problem:?}: {exchange:?}"),
+        }
+    }
 }
 
 #[tokio::test]

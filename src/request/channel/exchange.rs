@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::mask::Mask;
 use super::open::{Channel, Credentials};
 use super::token::Token;
-use crate::attempt::{Exchange, Failure, SentRequest};
+use crate::attempt::{Exchange, Failure, FailureKind, SentRequest};
 use crate::clock::{Clock, Timestamp};
 use crate::id::DeliveryId;
 use crate::request::send::{Outgoing, Transport};
@@ -91,7 +91,10 @@ impl Channel {
         }
         match self.proof(Some(&stale), carrier).await {
             Ok(proof) => self.send_once(request, &id, &proof, carrier, permit).await,
-            Err(failure) => Carried { exchange: Exchange::Failed(failure), ..first },
+            // A request was sent, whatever came of fetching the token: an attempt was made.
+            Err(Failure { detail, .. }) => {
+                Carried { exchange: Exchange::Failed(Failure { kind: FailureKind::Connection, detail }), ..first }
+            }
         }
     }
 

@@ -51,6 +51,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure`] of our own side if a secret that the spec needs is not there, since its record was damaged.
+    /// What is owed then waits until the secret is set again.
     pub fn open(subscription: &Subscription) -> Result<Self, Failure> {
         let (spec, secrets) = (&subscription.spec, &subscription.secrets);
         if let Some(what) = secrets.missing(spec) {

@@ -147,8 +147,11 @@ impl TokenSource {
                 response.body.zeroize();
                 token
             }
-            // An address that is never sent to stays so; whatever else it is, the next attempt may fare better.
-            Exchange::Failed(Failure { kind: FailureKind::Blocked, detail }) => Err(self.failure(FailureKind::Blocked, &detail)),
+            // An address that is never sent to stays so, and what our own side cannot do is no failure of the
+            // receiver's; whatever else it is, the next attempt may fare better.
+            Exchange::Failed(Failure { kind: kind @ (FailureKind::Blocked | FailureKind::Local), detail }) => {
+                Err(self.failure(kind, &detail))
+            }
             Exchange::Failed(failure) => Err(self.failure(FailureKind::Connection, &failure.detail)),
         }
     }
@@ -327,5 +330,7 @@ mod tests {
         }
         let blocked = World::new([Scripted::failure(FailureKind::Blocked)]).token(None).await.unwrap_err();
         assert_eq!(blocked.kind, FailureKind::Blocked, "what is never sent to is not tried again");
+        let local = World::new([Scripted::failure(FailureKind::Local)]).token(None).await.unwrap_err();
+        assert_eq!(local.kind, FailureKind::Local, "what our own side cannot do costs no retry");
     }
 }

@@ -1,4 +1,4 @@
-//! When a certificate ends: the one field of a certificate that our TLS library does not tell.
+//! From when to when a certificate may be used: the one field that our TLS library does not tell.
 //!
 //! Walks the outer levels of the DER form (RFC 5280, section 4.1) up to `notAfter` and reads nothing
 //! else; whether the certificate is good for anything is the TLS library's question.
@@ -11,20 +11,28 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// `notAfter` of the certificate `der`; none if it is no certificate.
-pub(super) fn expires_at(der: &[u8]) -> Option<Timestamp> {
-    let mut certificate = Elements(der).expect(SEQUENCE)?;
-    let mut fields = certificate.expect(SEQUENCE)?;
-    if fields.0.first() == Some(&VERSION) {
-        fields.expect(VERSION)?;
+/// From when to when a certificate may be used, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub begins_at: Timestamp,
+    pub ends_at: Timestamp,
+}
+
+impl Validity {
+    /// That of the certificate `der`; none if it is no certificate.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let mut certificate = Elements(der).expect(SEQUENCE)?;
+        let mut fields = certificate.expect(SEQUENCE)?;
+        if fields.0.first() == Some(&VERSION) {
+            fields.expect(VERSION)?;
+        }
+        fields.expect(INTEGER)?; // serial number
+        fields.expect(SEQUENCE)?; // algorithm of the signature
+        fields.expect(SEQUENCE)?; // issuer
+        let mut validity = fields.expect(SEQUENCE)?;
+        let mut moment = || validity.next().and_then(|(tag, text)| moment(tag, std::str::from_utf8(text).ok()?));
+        Some(Self { begins_at: moment()?, ends_at: moment()? })
     }
-    fields.expect(INTEGER)?; // serial number
-    fields.expect(SEQUENCE)?; // algorithm of the signature
-    fields.expect(SEQUENCE)?; // issuer
-    let mut validity = fields.expect(SEQUENCE)?;
-    validity.next()?;
-    let (tag, text) = validity.next()?;
-    moment(tag, std::str::from_utf8(text).ok()?)
 }
 
 /// The elements of a DER value, one after another.
@@ -82,9 +90,13 @@ mod tests {
     const EXPIRED: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/receiver/certificates/expired.der"));
 
     #[test]
-    fn the_end_of_a_certificate_is_read() {
-        let year = |der: &[u8]| expires_at(der).unwrap().to_string()[..4].to_owned();
-        assert_eq!((year(VALID), year(EXPIRED)), ("2124".to_owned(), "2021".to_owned()));
+    fn the_validity_of_a_certificate_is_read() {
+        let years = |der: &[u8]| {
+            let validity = Validity::of(der).unwrap();
+            [validity.begins_at, validity.ends_at].map(|at| at.to_string()[..4].to_owned())
+        };
+        assert_eq!((years(VALID)[1].as_str(), years(EXPIRED)[1].as_str()), ("2124", "2021"));
+        assert!(years(EXPIRED)[0] <= years(EXPIRED)[1]);
     }
 
     #[test]
@@ -110,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = expires_at(&bytes);
+            let _ = Validity::of(&bytes);
         }
 
         /// Nearly right is where a walk goes wrong: a byte changed, or the end cut off.
@@ -118,8 +130,8 @@ mod tests {
         fn damaged_certificates_are_read_without_harm(place in 0..VALID.len(), byte: u8, end in 0..VALID.len()) {
             let mut damaged = VALID.to_vec();
             damaged[place] = byte;
-            let _ = expires_at(&damaged);
-            let _ = expires_at(&damaged[..end]);
+            let _ = Validity::of(&damaged);
+            let _ = Validity::of(&damaged[..end]);
         }
     }
 }

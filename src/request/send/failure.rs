@@ -29,13 +29,16 @@ pub(super) fn failure_of(error: &reqwest::Error, host: &str, connect_timeout: Du
         if let Some(parse) = link.downcast_ref::<hyper::Error>().filter(|hyper| hyper.is_parse()) {
             return Some(parse_failure(parse, host));
         }
+        if let Some(failure) = link.downcast_ref::<h2::Error>().and_then(|http2| http2_failure(http2, host)) {
+            return Some(failure);
+        }
         link.downcast_ref::<io::Error>().and_then(|io| io_failure(io, host))
     });
     known.unwrap_or_else(|| unknown_failure(error, host, connect_timeout))
 }
 
 /// The error, its sources, and what input-output errors among them wrap, which is not their source.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |link| inner(*link))
 }
 
@@ -50,6 +53,7 @@ fn resolve_failure(error: &ResolveError) -> Failure {
     let kind = match error {
         ResolveError::Blocked { .. } => FailureKind::Blocked,
         ResolveError::Lookup { error: LookupError::NotFound { .. }, .. } => FailureKind::NameNotResolved,
+        ResolveError::Lookup { error: LookupError::Unanswered { .. }, .. } => FailureKind::NameUnanswered,
         ResolveError::Lookup { error: LookupError::TimedOut { .. }, .. } => FailureKind::TimedOut,
         ResolveError::Lookup { error: LookupError::Local { .. }, .. } => FailureKind::Local,
     };
@@ -106,8 +110,13 @@ fn certificate_problem(problem: &CertificateError) -> String {
         CertificateError::Revoked => "was revoked".into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "is for another name".into(),
         CertificateError::UnknownIssuer => {
-            "is not signed by an authority that we trust; it is self-signed, or the chain is incomplete".into()
+            "is not signed by an authority that we trust; it is self-signed, or the chain is incomplete; for a private one set `tls.ca`"
+                .into()
         }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "is not for servers".into(),
+        CertificateError::BadSignature => "has a signature that is wrong".into(),
+        // An authority's certificate shown by a server, which is what most tools make when they sign themselves.
+        CertificateError::Other(_) => "is not one for servers; it is an authority's or self-signed; for a private one set `tls.ca`".into(),
         other => format!("cannot be trusted: {other}"),
     }
 }
@@ -119,6 +128,16 @@ fn parse_failure(error: &hyper::Error, host: &str) -> Failure {
         format!("the answer of `{host}` is no valid HTTP")
     };
     failed(FailureKind::Protocol, detail)
+}
+
+/// None for an error of the connection below, which tells more.
+fn http2_failure(error: &h2::Error, host: &str) -> Option<Failure> {
+    let reason = error.reason()?;
+    Some(match error.is_remote() {
+        true if error.is_go_away() => failed(FailureKind::Connection, format!("`{host}` closed the HTTP/2 connection ({reason:?})")),
+        true => failed(FailureKind::Connection, format!("`{host}` ended the request over HTTP/2 ({reason:?})")),
+        false => failed(FailureKind::Protocol, format!("the answer of `{host}` breaks the rules of HTTP/2 ({reason:?})")),
+    })
 }
 
 /// None if the error only wraps what tells more.
@@ -166,7 +185,7 @@ fn unknown_failure(error: &reqwest::Error, host: &str, connect_timeout: Duration
         return failed(FailureKind::Connection, format!("no connection to `{host}`"));
     }
     match chain(error).find_map(|link| link.downcast_ref::<hyper::Error>()) {
-        Some(hyper) if hyper.is_user() => failed(FailureKind::Local, "the request could not be written"),
+        Some(hyper) if hyper.is_user() => failed(FailureKind::Internal, "the request could not be written"),
         _ => failed(FailureKind::Connection, format!("`{host}` closed the connection before the answer was complete")),
     }
 }

@@ -1,15 +1,17 @@
 //! The HTTP client behind the [`Transport`].
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
-use url::Url;
+use url::{Host, Url};
 
 use super::clients::Clients;
+use super::egress::{EgressProxy, ProxyWatch};
 use super::failure::{failed, failure_of};
 use super::transport::{Outgoing, Transport};
 use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse};
@@ -43,6 +45,10 @@ pub struct TransportSettings {
     pub extra_roots: Vec<Vec<u8>>,
     /// For how many TLS identities connections are kept.
     pub identities_max: usize,
+    /// The proxy that everything is sent through; none to connect to receivers directly.
+    pub proxy: Option<EgressProxy>,
+    /// The address of this machine that everything is sent from; none for the system's choice.
+    pub local_address: Option<IpAddr>,
 }
 
 impl TransportSettings {
@@ -61,6 +67,8 @@ impl TransportSettings {
             response_header_bytes_max: 16 * 1024,
             extra_roots: Vec::new(),
             identities_max: 256,
+            proxy: None,
+            local_address: None,
         }
     }
 }
@@ -96,6 +104,8 @@ pub enum TransportError {
 pub struct HttpTransport {
     clients: Arc<Clients>,
     guard: Guard,
+    proxy: Option<Arc<ProxyWatch>>,
+    local_address: Option<IpAddr>,
     connect_timeout: Duration,
     response_read_max: usize,
     response_header_bytes_max: usize,
@@ -116,6 +126,8 @@ impl HttpTransport {
         Ok(Self {
             clients: Arc::new(Clients::new(&settings)?),
             guard: settings.guard,
+            proxy: settings.proxy.is_some().then(Arc::default),
+            local_address: settings.local_address,
             connect_timeout: settings.connect_timeout,
             response_read_max: settings.response_read_max,
             response_header_bytes_max: settings.response_header_bytes_max,
@@ -123,10 +135,17 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, client: &Client, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
-        let mut response = client.execute(request).await.map_err(|error| failure_of(&error, host, self.connect_timeout))?;
+        let scheme = request.url().scheme().to_owned();
+        let mut response = client.execute(request).await.map_err(|error| {
+            let of_proxy = self.proxy.as_ref().and_then(|proxy| proxy.failure_of(&error, host, &scheme));
+            of_proxy.unwrap_or_else(|| failure_of(&error, host, self.connect_timeout))
+        })?;
         let status = response.status().as_u16();
         *progress = Progress::Head { status };
-        self.check_peer(&response, host)?;
+        match &self.proxy {
+            Some(proxy) => check_answer(proxy, &response, host, &scheme)?,
+            None => self.check_peer(&response, host)?,
+        }
         let headers = self.read_headers(&response, host)?;
         let (body, truncated) = self.read_body(&mut response).await.map_err(|error| {
             let failure = failure_of(&error, host, self.connect_timeout);
@@ -135,17 +154,40 @@ impl HttpTransport {
         Ok(ReceivedResponse { status, headers, body, truncated })
     }
 
-    fn client_of(&self, outgoing: &Outgoing<'_>) -> Result<Client, Failure> {
-        self.clients.of(outgoing.identity).map_err(|error| {
+    fn client_of(&self, outgoing: &Outgoing<'_>, url: &Url) -> Result<Client, Failure> {
+        self.clients.of(outgoing.identity, self.guard.own_port(url)).map_err(|error| {
             tracing::error!(%error, "no client for a TLS identity");
-            failed(FailureKind::Local, "the connection could not be set up here")
+            failed(FailureKind::Internal, "the connection could not be set up here")
         })
+    }
+
+    /// What the settings of the way out leave no way for.
+    fn check_way_out(&self, outgoing: &Outgoing<'_>, url: &Url) -> Result<(), Failure> {
+        let names_proxy_credentials =
+            |headers: &[(String, String)]| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
+        if self.proxy.is_some() && names_proxy_credentials(&outgoing.request.headers) {
+            let detail = "the header `proxy-authorization` would go to the operator's egress proxy; remove it";
+            return Err(failed(FailureKind::NotRendered, detail));
+        }
+        let literal_is_ipv4 = match url.host() {
+            Some(Host::Ipv4(_)) => Some(true),
+            Some(Host::Ipv6(_)) => Some(false),
+            Some(Host::Domain(_)) | None => None,
+        };
+        match (self.local_address, literal_is_ipv4) {
+            (Some(local), Some(is_ipv4)) if self.proxy.is_none() && local.is_ipv4() != is_ipv4 => {
+                let family = if is_ipv4 { "IPv6" } else { "IPv4" };
+                let host = url.host_str().unwrap_or_default();
+                Err(failed(FailureKind::Connection, format!("`{host}` cannot be reached: the operator sends from an {family} address")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The address that was connected to was checked before; this notices if the client ever changes that.
     fn check_peer(&self, response: &Response, host: &str) -> Result<(), Failure> {
         match response.remote_addr() {
-            Some(peer) if self.guard.check_address(peer.ip()).is_err() => {
+            Some(peer) if self.guard.check_target(peer.ip(), Some(peer.port())).is_err() => {
                 Err(failed(FailureKind::Blocked, format!("the connection to `{host}` led to an address that is not sent to")))
             }
             _ => Ok(()),
@@ -181,6 +223,17 @@ impl HttpTransport {
     }
 }
 
+/// Tells an answer of the proxy itself from the receiver's.
+fn check_answer(proxy: &ProxyWatch, response: &Response, host: &str, scheme: &str) -> Result<(), Failure> {
+    if scheme == "http"
+        && let Some(failure) = proxy.answer_of(response.status(), response.headers(), host)
+    {
+        return Err(failure);
+    }
+    proxy.worked();
+    Ok(())
+}
+
 /// How far an exchange came, for the sentence about a time limit.
 #[derive(Debug, Clone, Copy)]
 enum Progress {
@@ -195,8 +248,12 @@ impl Transport for HttpTransport {
         let prepared = parse_target(&request.url)
             .and_then(|url| self.guard.check_url(&url).map(|()| url))
             .map_err(Failure::from)
+            .and_then(|url| self.check_way_out(&outgoing, &url).map(|()| url))
             .and_then(|url| prepare(&outgoing, url))
-            .and_then(|prepared| Ok((prepared, self.client_of(&outgoing)?)));
+            .and_then(|prepared| {
+                let client = self.client_of(&outgoing, prepared.url())?;
+                Ok((prepared, client))
+            });
         let (prepared, client) = match prepared {
             Ok(ready) => ready,
             Err(failure) => return Exchange::Failed(failure),
@@ -269,4 +326,40 @@ fn header_map(outgoing: &Outgoing<'_>, url: &Url) -> Result<HeaderMap, Failure> 
 
 fn is_authority(value: &str, url: &Url) -> bool {
     value.trim().eq_ignore_ascii_case(&url[url::Position::BeforeHost..url::Position::AfterPort])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::attempt::SentRequest;
+    use crate::request::guard::{GuardSettings, SystemLookup, SystemLookupSettings};
+
+    /// The gates before a connection are open here, as a fault in the client or in them would leave them.
+    #[tokio::test]
+    async fn d9_an_answer_from_an_address_that_is_not_sent_to_is_not_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ninside");
+            }
+        });
+        let open = Guard::new(GuardSettings { allow_private: true, ..GuardSettings::default() });
+        let lookup = Arc::new(SystemLookup::new(SystemLookupSettings::default(), Arc::new(crate::clock::SystemClock)));
+        let mut transport = HttpTransport::new(TransportSettings::new(open, lookup)).unwrap();
+        let request = SentRequest { method: "GET".into(), url: format!("http://{address}/"), headers: vec![], body: vec![] };
+        let client = transport.clients.of(None, None).unwrap();
+        let exchange = |transport: HttpTransport, client: Client| {
+            let prepared = prepare(&Outgoing::new(&request, Duration::from_secs(5)), Url::parse(&request.url).unwrap()).unwrap();
+            async move { transport.exchange(&client, prepared, "127.0.0.1", &mut Progress::Nothing).await }
+        };
+        assert_eq!(exchange(transport.clone(), client.clone()).await.unwrap().body, b"inside");
+        transport.guard = Guard::new(GuardSettings::default());
+        let failure = exchange(transport, client).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Blocked);
+        assert_eq!(failure.detail, "the connection to `127.0.0.1` led to an address that is not sent to");
+    }
 }

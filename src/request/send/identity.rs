@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
+use rustls::crypto::ring::default_provider;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
@@ -15,7 +15,8 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::expiry;
+use super::authorities::OwnAuthorities;
+use super::expiry::Validity;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -166,7 +167,7 @@ impl TlsIdentityError {
 /// With own authorities only these are trusted, not the system's.
 pub struct TlsIdentity {
     pub(super) client: Option<Arc<CertifiedKey>>,
-    pub(super) authorities: Option<Arc<RootCertStore>>,
+    pub(super) authorities: Option<Arc<OwnAuthorities>>,
     /// The same for equal identities; told by the certificates alone, which name their keys.
     pub(super) fingerprint: Fingerprint,
     client_certificate_expires_at: Option<Timestamp>,
@@ -190,7 +191,8 @@ impl TlsIdentity {
     ///
     /// `client_certificate` is the client's certificate, followed by those that signed it, each signing
     /// the one before; the authority's own may be left out. `client_key` is its private key in the form PKCS#8,
-    /// PKCS#1 or SEC1, without pass phrase. `ca` holds the certificates of the receiver's authorities.
+    /// PKCS#1 or SEC1, without pass phrase. `ca` holds the certificates of the receiver's authorities, or its own
+    /// certificate.
     ///
     /// # Errors
     /// [`TlsIdentityError`] with the first part that is wrong; it names the part and holds nothing of the texts.
@@ -207,9 +209,9 @@ impl TlsIdentity {
         }
         let chain = client.as_ref().map_or(&[][..], |client| &client.cert);
         Ok(Self {
-            client_certificate_expires_at: chain.first().and_then(|certificate| expiry::expires_at(certificate)),
+            client_certificate_expires_at: chain.first().and_then(|certificate| Validity::of(certificate)).map(|validity| validity.ends_at),
             fingerprint: fingerprint(chain, authorities.as_deref().unwrap_or_default()),
-            authorities: authorities.map(root_store).transpose()?.map(Arc::new),
+            authorities: authorities.map(own_authorities).transpose()?.map(Arc::new),
             client: client.map(Arc::new),
         })
     }
@@ -279,7 +281,7 @@ fn certificates(text: &str, part: TlsPart, max: usize) -> Result<Vec<Certificate
     match certificates.len() {
         0 => Err(TlsIdentityError::NoCertificate { part }),
         count if count > max => Err(TlsIdentityError::TooManyCertificates { part, count, max }),
-        _ => match certificates.iter().position(|certificate| expiry::expires_at(certificate).is_none()) {
+        _ => match certificates.iter().position(|certificate| Validity::of(certificate).is_none()) {
             Some(index) => Err(TlsIdentityError::BadCertificate { part, number: index + 1 }),
             None => Ok(certificates),
         },
@@ -298,12 +300,9 @@ fn sections(text: &str, part: TlsPart) -> Result<Vec<Section>, TlsIdentityError>
         .collect()
 }
 
-fn root_store(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, TlsIdentityError> {
-    let mut store = RootCertStore::empty();
-    for (index, certificate) in authorities.into_iter().enumerate() {
-        store.add(certificate).map_err(|_| TlsIdentityError::BadCertificate { part: TlsPart::Ca, number: index + 1 })?;
-    }
-    Ok(store)
+fn own_authorities(named: Vec<CertificateDer<'static>>) -> Result<OwnAuthorities, TlsIdentityError> {
+    OwnAuthorities::new(named, Arc::new(default_provider()))
+        .map_err(|index| TlsIdentityError::BadCertificate { part: TlsPart::Ca, number: index + 1 })
 }
 
 fn fingerprint(chain: &[CertificateDer<'_>], authorities: &[CertificateDer<'_>]) -> Fingerprint {
