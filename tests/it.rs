@@ -12,9 +12,13 @@ mod http;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/preview.rs"]
+mod preview;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/templates.rs"]
+mod templates;

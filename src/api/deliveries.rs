@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::caller::{Accounts, Caller, Narrowed};
 use super::page::{Listed, Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
-use crate::attempt::{Attempt, Outcome};
+use crate::attempt::{Attempt, Outcome, SentRequest};
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
@@ -70,11 +70,7 @@ impl DeliveryJson {
 /// An attempt as callers read it. A body that is not UTF-8 comes with its bytes in base 64.
 #[must_use]
 pub fn attempt_json(attempt: &Attempt) -> Value {
-    let request = attempt.request.as_ref().map(|request| {
-        let mut value = json!({"method": request.method, "url": request.url, "headers": headers_json(&request.headers)});
-        put_body(&mut value, &request.body);
-        value
-    });
+    let request = attempt.request.as_ref().map(request_json);
     let response = attempt.response.as_ref().map(|response| {
         let mut value = json!({"status": response.status, "headers": headers_json(&response.headers), "truncated": response.truncated});
         put_body(&mut value, &response.body);
@@ -92,6 +88,13 @@ pub fn attempt_json(attempt: &Attempt) -> Value {
         "request": request,
         "response": response,
     })
+}
+
+/// A request as callers read it.
+pub(super) fn request_json(request: &SentRequest) -> Value {
+    let mut value = json!({"method": request.method, "url": request.url, "headers": headers_json(&request.headers)});
+    put_body(&mut value, &request.body);
+    value
 }
 
 fn headers_json(headers: &[(String, String)]) -> Value {

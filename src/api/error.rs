@@ -4,7 +4,8 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
-use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, StoreError};
+use crate::event::{AccountId, EventType};
+use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, DefineError, EmitError, StoreError};
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -27,6 +28,22 @@ impl ApiError {
     pub fn not_found(what: &str, id: &str) -> Self {
         let id: String = id.chars().take(64).collect();
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} `{id}`; check the id, or list them with `GET`"))
+    }
+
+    /// The input names an account that does not exist, or not for this caller.
+    #[must_use]
+    pub fn unknown_account(account: &AccountId, pointer: &str) -> Self {
+        let detail = format!("account `{account}` does not exist; create it with `POST /v1/accounts`");
+        let errors = vec![Invalid::new(pointer, "unknown_account", detail.clone())];
+        Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", detail).with_errors(errors)))
+    }
+
+    /// The input names an event type that is not registered.
+    #[must_use]
+    pub fn unknown_event_type(event_type: &EventType, pointer: &str) -> Self {
+        let detail = format!("event type `{event_type}` is not registered; `GET /v1/event-types` lists those that are");
+        let errors = vec![Invalid::new(pointer, "unknown_event_type", detail.clone())];
+        Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_event_type", detail).with_errors(errors)))
     }
 
     /// The input has these faults.
@@ -127,6 +144,24 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<DefineError> for ApiError {
+    fn from(error: DefineError) -> Self {
+        use DefineError as E;
+        let message = error.to_string();
+        match error {
+            E::Exists(_) => Self::new(StatusCode::CONFLICT, "event_type_exists", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_event_types", message),
+            E::Invalid(faults) => {
+                Self::invalid(faults.into_iter().map(|fault| Invalid::new(fault.pointer, fault.code, fault.detail)).collect())
+            }
+            E::NotFound(name) => Self::not_found("event type", name.as_str()),
+            E::BuiltIn(_) => Self::new(StatusCode::CONFLICT, "event_type_built_in", message),
+            E::InUse { .. } => Self::new(StatusCode::CONFLICT, "event_type_in_use", message),
             E::Configure(error) => error.into(),
         }
     }

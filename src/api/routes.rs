@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, auth, deliveries, error, events, health, me, subscriptions};
+use super::{ApiState, accounts, auth, deliveries, error, events, health, me, presets, preview, responses, subscriptions, templates};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -51,7 +51,7 @@ impl Route {
 
 /// All calls. One that says nothing about its access takes any key, and of keys that may only read GET alone.
 fn routes() -> Vec<Route> {
-    use Access::{Open, Operator};
+    use Access::{Open, Operator, Pure};
     vec![
         Route::get("/healthz", health::live).access(Open),
         Route::get("/readyz", health::ready).access(Open),
@@ -75,6 +75,14 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/deliveries/{id}", deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
+        Route::post("/v1/templates/check", templates::check).access(Pure),
+        Route::post("/v1/templates/render", templates::render).access(Pure),
+        Route::post("/v1/templates/import", templates::import_text).access(Pure),
+        Route::get("/v1/presets", presets::list),
+        Route::get("/v1/presets/{name}", presets::show),
+        Route::post("/v1/subscriptions/preview", preview::preview).access(Pure),
+        Route::post("/v1/subscriptions/test", preview::test),
+        Route::post("/v1/responses/check", responses::check).access(Pure),
     ]
 }
 

@@ -232,7 +232,7 @@ impl Queue {
         Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
     }
 
-    fn publish(&self, edit: impl FnOnce(&mut Registry)) {
+    pub(super) fn publish(&self, edit: impl FnOnce(&mut Registry)) {
         let mut registry = Registry::clone(&self.registry());
         edit(&mut registry);
         *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
@@ -240,7 +240,7 @@ impl Queue {
     }
 }
 
-fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
+pub(super) fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
     let value = serde_json::to_string(value).expect("configuration has only text keys, so it can be written as JSON");
     ConfigurationRecord { kind, id, value }
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod configure;
+mod event_types;
 mod in_flight;
 mod key;
 mod registry;
@@ -13,6 +14,7 @@ mod retention;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use configure::{Change, ConfigureSubscriptionError};
+pub use event_types::DefineError;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use registry::{Account, Registry};

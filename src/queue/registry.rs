@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{Key, KeyHash, StoredKey};
 use crate::clock::Timestamp;
-use crate::event::{AccountId, EventType, catalogue};
+use crate::event::catalogue::{self, DefinedType};
+use crate::event::{AccountId, EventType};
 use crate::id::{KeyId, SubscriptionId};
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
@@ -47,6 +48,9 @@ pub struct Registry {
     templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
     keys: BTreeMap<KeyId, Arc<Key>>,
     keys_by_hash: HashMap<KeyHash, KeyId>,
+    /// Operator-defined event types by name, and the same in a list that names are looked up in.
+    event_types: BTreeMap<EventType, Arc<DefinedType>>,
+    defined: Arc<Vec<Arc<DefinedType>>>,
 }
 
 impl Registry {
@@ -54,7 +58,13 @@ impl Registry {
     /// bad record does not stop the rest.
     pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
         let mut registry = Self::default();
-        // Accounts first: the fields they declare are names in templates.
+        // Event types and accounts first: the fields they declare are names in templates.
+        for record in records.iter().filter(|record| record.kind == ConfigurationKind::EventType) {
+            match serde_json::from_str::<DefinedType>(&record.value) {
+                Ok(defined) => registry.put_event_type(defined),
+                Err(error) => tracing::error!(event_type = record.id, %error, "a stored event type cannot be read; it is left out"),
+            }
+        }
         for record in records.iter().filter(|record| record.kind == ConfigurationKind::Account) {
             match serde_json::from_str::<Account>(&record.value) {
                 Ok(account) => registry.put_account(account),
@@ -110,6 +120,20 @@ impl Registry {
             spec: Arc::new(stored.spec),
             rules: Arc::new(rules),
         })
+    }
+
+    pub(super) fn put_event_type(&mut self, defined: DefinedType) {
+        self.event_types.insert(defined.name.clone(), Arc::new(defined));
+        self.list_event_types();
+    }
+
+    pub(super) fn remove_event_type(&mut self, name: &EventType) {
+        self.event_types.remove(name);
+        self.list_event_types();
+    }
+
+    fn list_event_types(&mut self) {
+        self.defined = Arc::new(self.event_types.values().cloned().collect());
     }
 
     pub(super) fn put_account(&mut self, account: Account) {
@@ -205,12 +229,30 @@ impl Registry {
     /// Whether events of this type may be reported.
     #[must_use]
     pub fn knows_event_type(&self, event_type: &EventType) -> bool {
-        catalogue::find(event_type.as_str()).is_some()
+        catalogue::find(event_type.as_str()).is_some() || self.event_types.contains_key(event_type)
+    }
+
+    /// The operator-defined event type of this name.
+    #[must_use]
+    pub fn event_type(&self, name: &EventType) -> Option<&Arc<DefinedType>> {
+        self.event_types.get(name)
+    }
+
+    /// All operator-defined event types, by name.
+    pub fn event_types(&self) -> impl Iterator<Item = &Arc<DefinedType>> {
+        self.defined.iter()
+    }
+
+    /// The macro names that templates of every account may use.
+    #[must_use]
+    pub fn declared_names(&self) -> FieldNames {
+        FieldNames::default().with_types(self.defined.clone())
     }
 
     /// The macro names that templates of an account may use.
     #[must_use]
     pub fn field_names(&self, account: &AccountId) -> FieldNames {
-        FieldNames::with_extra(self.account(account).map(|account| account.fields.clone()).unwrap_or_default())
+        let extra = self.account(account).map(|account| account.fields.clone()).unwrap_or_default();
+        FieldNames::with_extra(extra).with_types(self.defined.clone())
     }
 }

@@ -1,0 +1,163 @@
+//! A subscription that is not saved: what it would send, and one request of it to see what happens.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::body::{self, Body};
+use super::caller::{Accounts, Caller};
+use super::deliveries::request_json;
+use super::problem::Invalid;
+use super::routing::not_wanted;
+use super::subscriptions::{READ_ONLY, blocked_address, check_target, warning_json};
+use super::trial::{Trial, try_once};
+use super::trial_event::{TrialEvent, first_type};
+use super::{ApiError, ApiState, attempt_json};
+use crate::event::{EventData, EventType};
+use crate::queue::{Change, ConfigureSubscriptionError, Registry};
+use crate::request::BuildError;
+use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftBody {
+    subscription: Map<String, Value>,
+    #[serde(default)]
+    event: Option<Box<RawValue>>,
+    #[serde(default)]
+    event_type: Option<EventType>,
+}
+
+/// A draft with the event it is tried with.
+struct Draft {
+    spec: SubscriptionSpec,
+    event: TrialEvent,
+    event_type: Option<EventType>,
+}
+
+/// Reads a draft. What only a saved subscription needs may be missing: its name, its account if the caller
+/// has one, and its event types if one is given beside it.
+fn read_draft(text: &str, caller: &Caller) -> Result<Draft, ApiError> {
+    let DraftBody { subscription: mut draft, event, event_type } = body::read(text, "")?;
+    READ_ONLY.iter().for_each(|field| drop(draft.shift_remove(*field)));
+    let event = event.map(|event| TrialEvent::read(event.get(), "/event")).transpose()?.unwrap_or_default();
+    let event_type = event.event_type.clone().or(event_type);
+    draft.entry("name").or_insert_with(|| "preview".into());
+    if let Some(event_type) = &event_type {
+        draft.entry("event_types").or_insert_with(|| json!([event_type]));
+    }
+    if let Accounts::One(account) = caller.accounts() {
+        draft.entry("account").or_insert_with(|| json!(account));
+    }
+    let spec: SubscriptionSpec = body::read(&Value::Object(draft).to_string(), "/subscription")?;
+    Ok(Draft { spec, event, event_type })
+}
+
+/// `POST /v1/subscriptions/preview`: the request exactly as it would be sent; nothing is sent or stored.
+///
+/// Faults of the subscription are findings of the answer, with pointers as creating it would give them.
+pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
+    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller)?;
+    caller.require_account(&draft.spec.account).map_err(in_body)?;
+    let registry = state.queue.registry();
+    if let Some(event_type) = &draft.event_type
+        && !registry.knows_event_type(event_type)
+    {
+        let pointer = if draft.event.event_type.is_some() { "/event/type" } else { "/event_type" };
+        return Err(ApiError::unknown_event_type(event_type, pointer));
+    }
+    if let Err(error) = check_target(&state, &draft.spec) {
+        return Ok(Json(answer(None, json!(error.0.errors), Vec::new(), Value::Null)));
+    }
+    let Change { subscription, warnings, .. } = match state.queue.preview_subscription(draft.spec) {
+        Ok(change) => change,
+        Err(ConfigureSubscriptionError::Invalid(errors)) => {
+            let errors: Vec<Invalid> = errors.into_iter().map(Invalid::from).collect();
+            return Ok(Json(answer(None, json!(errors), Vec::new(), Value::Null)));
+        }
+        Err(other) => return Err(in_body(other.into())),
+    };
+    let mut warnings: Vec<Value> = warnings.iter().map(warning_json).collect();
+    warnings.extend(blocked_address(&state, &subscription.spec.request.url).iter().map(warning_json));
+    let event_type = draft.event_type.unwrap_or_else(|| first_type(&subscription, &registry));
+    let data = draft.event.data_or_sample(&event_type, &registry, "/event")?;
+    let wanted = match not_wanted(&subscription, &event_type, &data, &registry) {
+        None => json!({"wanted": true, "type": event_type, "code": "wanted", "why": "the subscription wants this event"}),
+        Some(reason) => json!({"wanted": false, "type": event_type, "code": reason.code, "why": reason.why}),
+    };
+    let names = registry.field_names(&subscription.spec.account);
+    let trial = trial(&state, &subscription, &names, event_type, data);
+    Ok(Json(match trial.build(&*state.clock) {
+        Ok(request) => answer(Some(request_json(&request)), json!([]), warnings, wanted),
+        Err(error) => answer(None, json!([build_fault(error, &subscription.spec.request)]), warnings, wanted),
+    }))
+}
+
+fn answer(request: Option<Value>, errors: Value, warnings: Vec<Value>, event: Value) -> Value {
+    json!({"request": request, "errors": errors, "warnings": warnings, "event": event})
+}
+
+/// The fault of a template for this event, at the field of the subscription that holds the template.
+fn build_fault(error: BuildError, request: &RequestSpec) -> Invalid {
+    let code = match &error {
+        BuildError::NotRendered { finding, .. } => finding.code.as_str(),
+        BuildError::BadUrl { .. } => "bad_url",
+        BuildError::UrlTooLong { .. } => "url_too_long",
+    };
+    let detail = error.to_string();
+    match error {
+        BuildError::NotRendered { part, finding } => {
+            let pointer = match part.as_str() {
+                "url" => "/request/url".into(),
+                "body" => "/request/body".into(),
+                header => match request.headers.iter().position(|known| known.name == header) {
+                    Some(index) => format!("/request/headers/{index}/value"),
+                    None => "/request/headers".into(),
+                },
+            };
+            Invalid::of_finding(pointer, &finding)
+        }
+        BuildError::BadUrl { .. } | BuildError::UrlTooLong { .. } => Invalid::new("/request/url", code, detail),
+    }
+}
+
+fn trial<'a>(
+    state: &ApiState,
+    subscription: &'a Subscription,
+    names: &'a FieldNames,
+    event_type: EventType,
+    data: Arc<EventData>,
+) -> Trial<'a> {
+    let ids = (state.queue.next_id(state.clock.now()), state.queue.next_id(state.clock.now()));
+    Trial { subscription, names, event_type, data, ids }
+}
+
+/// `POST /v1/subscriptions/test`: sends once what a subscription that is not saved would send.
+pub(super) async fn test(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
+    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller)?;
+    caller.require_account(&draft.spec.account).map_err(in_body)?;
+    let (subscription, registry) = checked(&state, draft.spec)?;
+    let event_type = draft.event_type.unwrap_or_else(|| first_type(&subscription, &registry));
+    let data = draft.event.data_or_sample(&event_type, &registry, "/event")?;
+    let names = registry.field_names(&subscription.spec.account);
+    let trial = trial(&state, &subscription, &names, event_type, data);
+    let attempt = try_once(trial, &*state.transport, &*state.clock).await;
+    Ok(Json(attempt_json(&attempt)))
+}
+
+/// The same error about a subscription that is a part of the body.
+fn in_body(mut error: ApiError) -> ApiError {
+    error.0.errors.iter_mut().for_each(|invalid| invalid.pointer = format!("/subscription{}", invalid.pointer));
+    error
+}
+
+/// The subscription that a draft would be; its faults have their places in the body of the call.
+fn checked(state: &ApiState, spec: SubscriptionSpec) -> Result<(Subscription, Arc<Registry>), ApiError> {
+    check_target(state, &spec).map_err(in_body)?;
+    let change = state.queue.preview_subscription(spec).map_err(|error| in_body(error.into()))?;
+    Ok((change.subscription, state.queue.registry()))
+}
