@@ -106,6 +106,9 @@ impl From<EmitError> for ApiError {
         match error {
             EmitError::UnknownAccount { index, .. } => unprocessable("unknown_account", format!("/{index}/account")),
             EmitError::UnknownEventType { index, .. } => unprocessable("unknown_event_type", format!("/{index}/type")),
+            EmitError::WrongField { index, pointer, .. } => {
+                Self::invalid(vec![Invalid::new(format!("/{index}/data{pointer}"), "wrong_field_type", message)])
+            }
             EmitError::Accept(error) => error.into(),
         }
     }

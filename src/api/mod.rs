@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod deliveries;
 mod error;
+mod event_types;
 mod events;
 mod findings;
 mod health;

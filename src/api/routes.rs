@@ -7,7 +7,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, auth, deliveries, error, events, health, me, presets, preview, responses, subscriptions, templates};
+use super::{
+    ApiState, accounts, auth, deliveries, error, event_types, events, health, me, presets, preview, responses, subscriptions, templates,
+};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -75,6 +77,11 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/deliveries/{id}", deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
+        Route::get("/v1/event-types", event_types::list),
+        Route::post("/v1/event-types", event_types::create).access(Operator),
+        Route::get("/v1/event-types/{type}", event_types::show),
+        Route::delete("/v1/event-types/{type}", event_types::delete).access(Operator),
+        Route::get("/v1/event-types/{type}/sample", event_types::sample),
         Route::post("/v1/templates/check", templates::check).access(Pure),
         Route::post("/v1/templates/render", templates::render).access(Pure),
         Route::post("/v1/templates/import", templates::import_text).access(Pure),

@@ -20,7 +20,12 @@ impl Running {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let running = Self::on(tempfile::tempdir().unwrap(), change).await;
+        assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
+        running
+    }
+
+    async fn on(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             data: folder.path().join("data"),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -30,9 +35,13 @@ impl Running {
         change(&mut settings);
         let server = Server::start(&settings).await.unwrap();
         let client = Client { address: server.address(), key: server.operator_key().to_owned() };
-        let running = Self { client, server, folder };
-        assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
-        running
+        Self { client, server, folder }
+    }
+
+    /// Stops the server in order and starts another one on the same folder.
+    pub async fn restart(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.server.stop().await.unwrap();
+        Self::on(self.folder, change).await
     }
 
     /// Creates a subscription of `acme` to `action.*`, changed by `patch`, and answers with it.

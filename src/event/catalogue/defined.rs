@@ -167,7 +167,9 @@ impl DefinedType {
 }
 
 impl DefinedField {
-    fn sample(&self) -> Value {
+    /// Its example, or one that fits its type.
+    #[must_use]
+    pub fn sample(&self) -> Value {
         match &self.example {
             Value::Null if self.field_type == DefinedFieldType::List => {
                 json!([self.fields.iter().map(|field| (field.name.clone(), field.sample())).collect::<Map<_, _>>()])

@@ -16,6 +16,7 @@ mod action;
 mod click;
 mod defined;
 mod field;
+mod hostile;
 mod inquiry;
 mod job;
 mod markdown;
@@ -30,6 +31,7 @@ mod tracking_value;
 
 pub use defined::{DEFINED_FIELDS_MAX, DefinedField, DefinedFieldType, DefinedType, DefinitionFault, is_macro_name};
 pub use field::{Field, FieldType, Provider};
+pub use hostile::hostile;
 pub use markdown::{macro_table, markdown};
 pub use sample::{sample, sample_event, system_sample};
 pub use table::{Family, TypeEntry, find, is_built_in_prefix, is_item_field, known_field, types};
