@@ -20,6 +20,8 @@ mod preview;
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/routing.rs"]
+mod routing;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/templates.rs"]

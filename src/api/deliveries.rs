@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::caller::{Accounts, Caller, Narrowed};
+use super::explanation::explain_delivery;
 use super::page::{Listed, Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
 use crate::attempt::{Attempt, Outcome, SentRequest};
@@ -36,6 +37,9 @@ pub(super) struct DeliveryJson {
     /// Why it is dead; null if it is not.
     dead_reason: Option<DeadReason>,
     template_version: u32,
+    /// Why it is where it is and what comes next; of one delivery alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_log: Option<Vec<Value>>,
 }
@@ -62,6 +66,7 @@ impl DeliveryJson {
             ended_at,
             dead_reason,
             template_version: delivery.template_version,
+            explanation: None,
             attempt_log: None,
         }
     }
@@ -165,6 +170,7 @@ pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id)
     let delivery = found(&state, &caller, &id).await?;
     let attempts = state.queue.attempts(delivery.id).await?;
     let mut body = DeliveryJson::of(&delivery);
+    body.explanation = Some(explain_delivery(&state, &delivery, &attempts).await?);
     body.attempt_log = Some(attempts.iter().map(attempt_json).collect());
     Ok(Json(body))
 }

@@ -12,6 +12,7 @@ mod deliveries;
 mod error;
 mod event_types;
 mod events;
+mod explanation;
 mod findings;
 mod health;
 mod keys;

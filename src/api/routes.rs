@@ -8,7 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, auth, deliveries, error, event_types, events, health, me, presets, preview, responses, subscriptions, templates,
+    ApiState, accounts, auth, deliveries, error, event_types, events, health, me, presets, preview, responses, routing, subscriptions,
+    templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -77,6 +78,7 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/deliveries/{id}", deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
+        Route::get("/v1/events/{id}/routing", routing::show),
         Route::get("/v1/event-types", event_types::list),
         Route::post("/v1/event-types", event_types::create).access(Operator),
         Route::get("/v1/event-types/{type}", event_types::show),

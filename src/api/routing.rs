@@ -1,6 +1,20 @@
 //! Why an event was or was not sent to each subscription of its account.
+//!
+//! What is certain is what was stored: a delivery, and when a subscription was created and last changed.
+//! A subscription that has changed since the event was accepted is judged as it is now, and the answer
+//! says so; what it was then is not kept.
 
-use crate::event::{EventData, EventType};
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::explanation::explain_delivery;
+use super::page::{Listed, Parameters};
+use super::{ApiError, ApiState};
+use crate::delivery::Delivery;
+use crate::event::{Event, EventData, EventType};
+use crate::id::{EventId, SubscriptionId};
 use crate::queue::Registry;
 use crate::subscription::{Refusal, Subscription};
 
@@ -8,6 +22,92 @@ use crate::subscription::{Refusal, Subscription};
 const VALUES_SHOWN: usize = 5;
 /// Most characters of a value that are shown.
 const VALUE_CHARACTERS_SHOWN: usize = 100;
+
+/// `GET /v1/events/{id}/routing`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Listed<Value>>, ApiError> {
+    let event_id: EventId = id.parse().map_err(|_| ApiError::not_found("event", &id))?;
+    let event = caller.visible("event", &id, state.queue.event(event_id).await?, |event| &event.account)?;
+    let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;
+    let (before, limit) = (parameters.cursor()?.map(SubscriptionId::from_raw), parameters.limit()?);
+    let registry = state.queue.registry();
+    let deliveries = state.queue.deliveries_of(event_id).await?;
+    let present = registry.subscriptions_of(&event.account).map(|subscription| subscription.id);
+    let mut ids: Vec<SubscriptionId> = deliveries.iter().map(|delivery| delivery.subscription).chain(present).collect();
+    ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    ids.dedup();
+    ids.retain(|id| before.is_none_or(|before| *id < before));
+    let more = ids.len() > limit;
+    ids.truncate(limit);
+    let mut listed = Vec::with_capacity(ids.len());
+    for id in &ids {
+        let delivery = deliveries.iter().find(|delivery| delivery.subscription == *id);
+        listed.push(match (delivery, registry.subscription(*id)) {
+            (Some(delivery), subscription) => sent(&state, delivery, subscription).await?,
+            (None, Some(subscription)) => not_sent(subscription, &event, &registry),
+            // It was deleted in this moment.
+            (None, None) => continue,
+        });
+    }
+    Ok(Listed::new(listed, ids.last().filter(|_| more).map(|id| id.raw())))
+}
+
+async fn sent(state: &ApiState, delivery: &Delivery, subscription: Option<&Subscription>) -> Result<Value, ApiError> {
+    let attempts = state.queue.attempts(delivery.id).await?;
+    let explanation = explain_delivery(state, delivery, &attempts).await?;
+    Ok(json!({
+        "subscription": delivery.subscription,
+        "name": subscription.map(|subscription| &subscription.spec.name),
+        "sent": true,
+        "code": "sent",
+        "why": format!("the subscription wanted the event when it was accepted; {explanation}"),
+        "known": "then",
+        "delivery": delivery.id,
+        "state": delivery.state.name(),
+    }))
+}
+
+fn not_sent(subscription: &Subscription, event: &Event, registry: &Registry) -> Value {
+    let changed_since = subscription.updated_at > event.received_at;
+    let now = not_wanted(subscription, &event.event_type, &event.data, registry);
+    let (code, why, known) = if subscription.created_at > event.received_at {
+        let why =
+            format!("the subscription was created at {}, after the event was accepted at {}", subscription.created_at, event.received_at);
+        ("created_later", why, "then")
+    } else if changed_since {
+        let since = format!(
+            "the subscription was changed at {}, after the event was accepted, and what it was then is not kept; as it is now ",
+            subscription.updated_at
+        );
+        match now {
+            Some(NotWanted { code, why }) => (code, format!("{since}it does not want the event: {why}"), "now"),
+            None => ("changed_since", format!("{since}it would want the event, and it did not then"), "now"),
+        }
+    } else {
+        match now {
+            Some(NotWanted { code, why }) => (code, why, "then"),
+            None => (
+                "delivery_missing",
+                "the subscription wants the event, and there is no delivery of it; see the log for damaged records".into(),
+                "now",
+            ),
+        }
+    };
+    json!({
+        "subscription": subscription.id,
+        "name": subscription.spec.name,
+        "sent": false,
+        "code": code,
+        "why": why,
+        "known": known,
+        "delivery": null,
+        "state": null,
+    })
+}
 
 /// Why a subscription does not want an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
