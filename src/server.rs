@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Readiness};
+use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
@@ -161,11 +161,16 @@ impl Server {
             transport,
             guard,
             clock,
-            operator_key: Arc::new(Key::of_operator(&operator_key, written_at(&key_file))),
+            rng: Arc::new(rng),
+            gate: Arc::new(Gate::new(
+                Key::of_operator(&operator_key, written_at(&key_file), queue.operator_last_use()),
+                settings.authentication_failures_per_minute,
+                settings.trusted_proxies.clone(),
+            )),
             body_bytes_max: settings.body_bytes_max,
             ready: ready.clone(),
         });
-        let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
+        let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
         let server = Self {
             address,
             operator_key,
@@ -235,6 +240,9 @@ impl Server {
         let _ = self.dispatcher.await;
         self.sweep.abort();
         let _ = self.sweep.await;
+        if let Err(error) = self.queue.save_last_uses().await {
+            tracing::warn!(%error, "when API keys were used last was not saved");
+        }
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
@@ -256,7 +264,10 @@ fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() >= 16 => {
+            warn_if_readable(path);
+            return Ok(text.trim().to_owned());
+        }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
@@ -265,6 +276,16 @@ fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
     writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// Warns if others than its owner can read a file that they should not.
+fn warn_if_readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let (path, mode) = (path.display(), format_args!("{mode:o}"));
+        tracing::warn!(%path, %mode, "others can read the operator's key; take that from them with `chmod 600`, and replace the key");
+    }
 }
 
 /// When a file was written last; unknown: the beginning of time.

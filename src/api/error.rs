@@ -5,7 +5,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
 use crate::event::{AccountId, EventType};
-use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, DefineError, EmitError, StoreError};
+use crate::queue::{
+    AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError, StoreError,
+};
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -165,6 +167,20 @@ impl From<DefineError> for ApiError {
             E::NotFound(name) => Self::not_found("event type", name.as_str()),
             E::BuiltIn(_) => Self::new(StatusCode::CONFLICT, "event_type_built_in", message),
             E::InUse { .. } => Self::new(StatusCode::CONFLICT, "event_type_in_use", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureKeyError> for ApiError {
+    fn from(error: ConfigureKeyError) -> Self {
+        use ConfigureKeyError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => ConfigureSubscriptionError::UnknownAccount(account).into(),
+            E::NotFound(id) => Self::not_found("key", &id.to_string()),
+            E::Expired(_) => Self::new(StatusCode::CONFLICT, "key_expired", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_keys", message),
             E::Configure(error) => error.into(),
         }
     }
