@@ -4,6 +4,8 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/cloudevents.rs"]
+mod cloudevents;
 #[path = "it/event_types.rs"]
 mod event_types;
 #[path = "it/folder.rs"]

@@ -120,20 +120,20 @@ struct NewEventType {
 }
 
 /// `POST /v1/event-types`.
-pub(super) async fn create(State(state): State<ApiState>, body: Body) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<impl IntoResponse, ApiError> {
     let new: NewEventType = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     let first_part = new.name.as_str().split('.').next().unwrap_or_default().to_owned();
     let family = new.family.unwrap_or(first_part);
     let name = new.name.to_string();
     let defined = DefinedType { name: new.name, description: new.description, family, fields: new.fields, created_at: state.clock.now() };
-    state.queue.create_event_type(defined).await?;
+    state.queue.create_event_type(&caller.actor(), defined).await?;
     Ok((StatusCode::CREATED, Json(shown(&state.queue.registry(), &name)?)))
 }
 
 /// `DELETE /v1/event-types/{type}`: an operator-defined one that no subscription needs.
-pub(super) async fn delete(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     let parsed = name.parse().map_err(|_| ApiError::not_found("event type", &name))?;
-    state.queue.delete_event_type(&parsed).await?;
+    state.queue.delete_event_type(&caller.actor(), &parsed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod body;
 mod caller;
+mod cloudevents;
 mod deliveries;
 mod error;
 mod event_types;

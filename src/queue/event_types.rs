@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit::{Actor, AuditAction, Deed};
 use super::configure::record;
 use super::{Queue, Registry};
 use crate::event::EventType;
@@ -51,7 +52,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`DefineError`], and nothing is stored.
-    pub async fn create_event_type(&self, defined: DefinedType) -> Result<(), DefineError> {
+    pub async fn create_event_type(&self, by: &Actor, defined: DefinedType) -> Result<(), DefineError> {
         let _turn = self.configuring.lock().await;
         let registry = self.registry();
         if registry.knows_event_type(&defined.name) {
@@ -66,7 +67,8 @@ impl Queue {
             return Err(DefineError::Invalid(faults));
         }
         let record = record(ConfigurationKind::EventType, defined.name.to_string(), &defined);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await?;
+        let created = Deed::new(AuditAction::EventTypeCreated, None, &defined.name);
+        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
         self.publish(|registry| registry.put_event_type(defined));
         Ok(())
     }
@@ -75,7 +77,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`DefineError`], and nothing is changed.
-    pub async fn delete_event_type(&self, name: &EventType) -> Result<(), DefineError> {
+    pub async fn delete_event_type(&self, by: &Actor, name: &EventType) -> Result<(), DefineError> {
         let _turn = self.configuring.lock().await;
         let registry = self.registry();
         if registry.event_type(name).is_none() {
@@ -89,7 +91,7 @@ impl Queue {
             return Err(DefineError::InUse { event_type: name.clone(), subscription: user.id, account });
         }
         let removal = ConfigurationChange::Remove { kind: ConfigurationKind::EventType, id: name.to_string() };
-        self.store.configure(vec![removal]).await?;
+        self.store.configure(vec![removal, self.audit(by, Deed::new(AuditAction::EventTypeDeleted, None, name))]).await?;
         self.publish(|registry| registry.remove_event_type(name));
         Ok(())
     }
