@@ -32,6 +32,7 @@ use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, swe
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
+use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreOptions};
 
 /// Time for a client to send the head of a request.
@@ -101,7 +102,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    operator_key: String,
+    operator_key: Secret,
     operator_key_file: PathBuf,
     queue: Arc<Queue>,
     ready: Readiness,
@@ -163,7 +164,7 @@ impl Server {
             clock,
             rng: Arc::new(rng),
             gate: Arc::new(Gate::new(
-                Key::of_operator(&operator_key, written_at(&key_file), queue.operator_last_use()),
+                Key::of_operator(operator_key.expose(), written_at(&key_file), queue.operator_last_use()),
                 settings.authentication_failures_per_minute,
                 settings.trusted_proxies.clone(),
             )),
@@ -196,7 +197,7 @@ impl Server {
     /// The operator's key.
     #[must_use]
     pub fn operator_key(&self) -> &str {
-        &self.operator_key
+        self.operator_key.expose()
     }
 
     /// The file that holds the operator's key.
@@ -259,22 +260,22 @@ fn create_folder(path: &Path) -> Result<(), StartError> {
 }
 
 /// The operator's key; at the first start it is drawn and written, readable by its owner alone.
-fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
+fn operator_key(path: &Path, rng: &dyn Rng) -> Result<Secret, StartError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().len() >= 16 => {
             warn_if_readable(path);
-            return Ok(text.trim().to_owned());
+            return Ok(Secret::new(text.trim()));
         }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let key = draw_key_text(rng).expose().to_owned();
+    let key = draw_key_text(rng);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-    writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
+    writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
 }
 

@@ -8,10 +8,16 @@ mod api;
 mod cloudevents;
 #[path = "it/event_types.rs"]
 mod event_types;
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/boundaries.rs"]
+mod boundaries;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/log.rs"]
@@ -28,3 +34,5 @@ mod routing;
 mod server;
 #[path = "it/templates.rs"]
 mod templates;
+#[path = "it/throttle.rs"]
+mod throttle;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::body::{self, Body};
+use super::caller::{Accounts, Caller};
 use super::findings::{finding_json, findings_document};
 use super::problem::Invalid;
 use super::trial_event::{TrialEvent, no_sample, sample_data};
@@ -51,12 +52,12 @@ impl TemplateBody {
 }
 
 /// `POST /v1/templates/check`: what is wrong with a template, without rendering it.
-pub(super) async fn check(State(state): State<ApiState>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(super) async fn check(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
     let body: TemplateBody = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     let registry = state.queue.registry();
     let silence = body.silenced()?;
     let event = body.event()?;
-    let (names, event_type) = names_and_type(&body, event.as_ref(), &registry)?;
+    let (names, event_type) = names_and_type(&body, event.as_ref(), &caller, &registry)?;
     let data = event.as_ref().and_then(TrialEvent::data_text).map(read_data).transpose()?;
     let compiled = match &data {
         Some(data) => compile(&body, &EventNames::new(&names, data.fields()), &silence),
@@ -74,12 +75,12 @@ pub(super) async fn check(State(state): State<ApiState>, body: Body) -> Result<J
 }
 
 /// `POST /v1/templates/render`: the text for one event, or for the sample of a type.
-pub(super) async fn render(State(state): State<ApiState>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(super) async fn render(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
     let body: TemplateBody = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     let registry = state.queue.registry();
     let silence = body.silenced()?;
     let event = body.event()?;
-    let (names, event_type) = names_and_type(&body, event.as_ref(), &registry)?;
+    let (names, event_type) = names_and_type(&body, event.as_ref(), &caller, &registry)?;
     let data = match (event.as_ref().and_then(TrialEvent::data_text), &event_type) {
         (Some(text), _) => read_data(text)?,
         (None, Some(event_type)) => {
@@ -124,21 +125,33 @@ fn read_data(text: &str) -> Result<EventData, ApiError> {
 fn names_and_type(
     body: &TemplateBody,
     event: Option<&TrialEvent>,
+    caller: &Caller,
     registry: &Registry,
 ) -> Result<(FieldNames, Option<EventType>), ApiError> {
-    let names = match &body.account {
-        Some(account) if registry.account(account).is_none() => return Err(ApiError::unknown_account(account, "/account")),
-        Some(account) => registry.field_names(account),
-        // The account of an event is no more than a hint: samples name one that may not exist.
-        None => event
-            .and_then(|event| event.account.as_ref())
-            .map_or_else(|| registry.declared_names(), |account| registry.field_names(account)),
-    };
+    // The account of an event is no more than a hint: samples name one that may not exist.
+    let hint = event.and_then(|event| event.account.as_ref()).filter(|account| caller.sees(account));
+    let names = names_of(body.account.as_ref(), hint, caller, registry)?;
     let given = body.event_type.as_ref().map(|event_type| (event_type, "/event_type"));
     let given = given.or_else(|| event.and_then(|event| event.event_type.as_ref()).map(|event_type| (event_type, "/event/type")));
     match given {
         Some((event_type, pointer)) if !registry.knows_event_type(event_type) => Err(ApiError::unknown_event_type(event_type, pointer)),
         given => Ok((names, given.map(|(event_type, _)| event_type.clone()))),
+    }
+}
+
+/// The names of the account that a body names, else of the one that is meant: the caller's own, or that of
+/// an event.
+fn names_of(named: Option<&AccountId>, hint: Option<&AccountId>, caller: &Caller, registry: &Registry) -> Result<FieldNames, ApiError> {
+    let own = match caller.accounts() {
+        Accounts::One(account) => Some(account),
+        Accounts::All => None,
+    };
+    match named {
+        Some(account) if !caller.sees(account) || registry.account(account).is_none() => {
+            Err(ApiError::unknown_account(account, "/account"))
+        }
+        Some(account) => Ok(registry.field_names(account)),
+        None => Ok(hint.or(own.as_ref()).map_or_else(|| registry.declared_names(), |account| registry.field_names(account))),
     }
 }
 
@@ -211,7 +224,7 @@ struct ImportBody {
 }
 
 /// `POST /v1/templates/import`: another platform's postback URL or body in our language.
-pub(super) async fn import_text(State(state): State<ApiState>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(super) async fn import_text(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
     let body: ImportBody = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     let registry = state.queue.registry();
     let style = body
@@ -220,11 +233,7 @@ pub(super) async fn import_text(State(state): State<ApiState>, body: Body) -> Re
         .map(str::parse::<Style>)
         .transpose()
         .map_err(|error| ApiError::invalid(vec![Invalid::new("/from", "invalid_value", error.to_string())]))?;
-    let names = match &body.account {
-        Some(account) if registry.account(account).is_none() => return Err(ApiError::unknown_account(account, "/account")),
-        Some(account) => registry.field_names(account),
-        None => registry.declared_names(),
-    };
+    let names = names_of(body.account.as_ref(), None, &caller, &registry)?;
     let text = body.text.trim_end_matches('\n');
     if text.trim().is_empty() {
         return Err(ApiError::invalid(vec![Invalid::new("/text", "empty_text", "there is nothing to import; send a URL or a body")]));

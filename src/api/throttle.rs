@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Most addresses that are counted by themselves.
 const ADDRESSES_MAX: usize = 10_000;
+/// How often room is made at most, since that looks at all addresses.
+const CLEAR_EVERY: Duration = Duration::from_secs(1);
 /// Most addresses that are noted in one window.
 const NOTED_MAX: u32 = 100;
 
@@ -34,6 +36,8 @@ struct Counts {
     by_address: HashMap<IpAddr, Window>,
     /// Addresses that found no place of their own.
     others: Option<Window>,
+    /// When room was made last.
+    cleared_at: Option<Instant>,
     noted: Option<Window>,
 }
 
@@ -91,10 +95,12 @@ impl Throttle {
     /// Counts a failure.
     pub fn fail(&self, address: IpAddr, now: Instant) -> Verdict {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counts { by_address, others, noted } = &mut *counts;
+        let Counts { by_address, others, cleared_at, noted } = &mut *counts;
         let address = network(address);
-        if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
+        let may_clear = cleared_at.is_none_or(|at| now.saturating_duration_since(at) >= CLEAR_EVERY);
+        if by_address.len() >= ADDRESSES_MAX && may_clear {
             by_address.retain(|_, window| !window.is_over(now));
+            *cleared_at = Some(now);
         }
         let has_place = by_address.len() < ADDRESSES_MAX || by_address.contains_key(&address);
         let window = if has_place { by_address.entry(address).or_insert(Window::at(now)) } else { others.get_or_insert(Window::at(now)) };
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_s_subscriber_is_one_address() {
+    fn one_subscriber_of_a_provider_is_one_address() {
         let (throttle, now) = (Throttle::new(1), SystemClock.instant());
         throttle.fail(address("2001:db8:1:2::1"), now);
         assert!(matches!(throttle.fail(address("2001:db8:1:2:ffff::9"), now), Verdict::TooMany { .. }));
