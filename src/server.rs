@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::Settings;
+use crate::config::{AccountKindFamilies, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
+use crate::queue::{AccountKind, AccountKinds, Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
@@ -135,7 +135,7 @@ impl Server {
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue);
+        let queue = Arc::new(queue.with_account_kinds(account_kinds(&settings.account_kinds)));
         let guard = Guard::new(GuardSettings {
             allow_private: settings.allow_private,
             allow: settings.allow.clone(),
@@ -169,6 +169,7 @@ impl Server {
                 settings.trusted_proxies.clone(),
             )),
             body_bytes_max: settings.body_bytes_max,
+            egress_addresses: settings.egress_addresses.clone().into(),
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
@@ -248,6 +249,13 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
+}
+
+fn account_kinds(families: &AccountKindFamilies) -> AccountKinds {
+    let AccountKindFamilies { partner, brand, cashback, loyalty } = families;
+    let all =
+        [(AccountKind::Partner, partner), (AccountKind::Brand, brand), (AccountKind::Cashback, cashback), (AccountKind::Loyalty, loyalty)];
+    AccountKinds::new(all.into_iter().filter_map(|(kind, families)| Some((kind, families.clone()?))))
 }
 
 fn create_folder(path: &Path) -> Result<(), StartError> {

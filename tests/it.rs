@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "it/accounts.rs"]
+mod accounts;
 #[path = "it/api.rs"]
 mod api;
 #[path = "it/cloudevents.rs"]

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Invalid, Problem};
 use crate::event::{AccountId, EventType};
 use crate::queue::{
-    AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError, StoreError,
+    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError,
+    StoreError,
 };
 
 /// After how many seconds a caller who was turned away may try again.
@@ -149,6 +150,19 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeAccountError> for ApiError {
+    fn from(error: ChangeAccountError) -> Self {
+        use ChangeAccountError as E;
+        let message = error.to_string();
+        match error {
+            E::NotFound(id) => Self::not_found("account", id.as_str()),
+            E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::FieldInUse(_) => Self::new(StatusCode::CONFLICT, "field_in_use", message),
             E::Configure(error) => error.into(),
         }
     }

@@ -5,6 +5,7 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod addresses;
 mod audit;
 mod auth;
 mod body;
@@ -67,6 +68,8 @@ pub struct ApiState {
     pub gate: Arc<Gate>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Addresses and networks that receivers see requests come from.
+    pub egress_addresses: Arc<[String]>,
     /// Whether the server takes work.
     pub ready: Readiness,
 }

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, audit, auth, deliveries, error, event_types, events, health, keys, me, presets, preview, responses, routing,
-    subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, health, keys, me, presets, preview, responses,
+    routing, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -68,6 +68,8 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts", accounts::list),
         Route::post("/v1/accounts", accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show),
+        Route::patch("/v1/accounts/{id}", accounts::patch).access(Operator),
+        Route::delete("/v1/accounts/{id}", accounts::delete).access(Operator),
         Route::get("/v1/events", events::list),
         Route::post("/v1/events", events::create),
         Route::get("/v1/events/{id}", events::show),
@@ -85,6 +87,7 @@ fn routes() -> Vec<Route> {
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
         Route::get("/v1/events/{id}/routing", routing::show),
+        Route::get("/v1/addresses", addresses::show),
         Route::get("/v1/event-types", event_types::list),
         Route::post("/v1/event-types", event_types::create).access(Operator),
         Route::get("/v1/event-types/{type}", event_types::show),

@@ -72,13 +72,15 @@ async fn sent(state: &ApiState, delivery: &Delivery, subscription: Option<&Subsc
 }
 
 fn not_sent(subscription: &Subscription, event: &Event, registry: &Registry) -> Value {
-    let changed_since = subscription.updated_at > event.received_at;
+    let account_changed_at = registry.account(&event.account).and_then(|account| account.updated_at).filter(|at| *at >= event.received_at);
     let now = not_wanted(subscription, &event.event_type, &event.data, registry);
-    let (code, why, known) = if subscription.created_at > event.received_at {
+    // What happened in the same millisecond may have happened after.
+    let created_with_it = subscription.created_at == event.received_at && now.is_none();
+    let (code, why, known) = if subscription.created_at > event.received_at || created_with_it {
         let why =
             format!("the subscription was created at {}, after the event was accepted at {}", subscription.created_at, event.received_at);
         ("created_later", why, "then")
-    } else if changed_since {
+    } else if subscription.version > 1 && subscription.updated_at >= event.received_at {
         let since = format!(
             "the subscription was changed at {}, after the event was accepted, and what it was then is not kept; as it is now ",
             subscription.updated_at
@@ -88,9 +90,18 @@ fn not_sent(subscription: &Subscription, event: &Event, registry: &Registry) -> 
             None => ("changed_since", format!("{since}it would want the event, and it did not then"), "now"),
         }
     } else {
-        match now {
-            Some(NotWanted { code, why }) => (code, why, "then"),
-            None => (
+        match (now, account_changed_at) {
+            (Some(NotWanted { code: code @ "not_allowed", why }), Some(at)) => {
+                (code, format!("the account was changed at {at}, after the event was accepted; as it is now {why}"), "now")
+            }
+            (Some(NotWanted { code, why }), _) => (code, why, "then"),
+            (None, Some(at)) => {
+                let why = format!(
+                    "the account was changed at {at}, after the event was accepted; now it may have the event, and it did not then"
+                );
+                ("changed_since", why, "now")
+            }
+            (None, None) => (
                 "delivery_missing",
                 "the subscription wants the event, and there is no delivery of it; see the log for damaged records".into(),
                 "now",
@@ -119,8 +130,11 @@ pub(super) struct NotWanted {
 }
 
 /// Why a subscription as it is does not want an event of this type with this data; none if it does.
-pub(super) fn not_wanted(subscription: &Subscription, event_type: &EventType, data: &EventData, _registry: &Registry) -> Option<NotWanted> {
+pub(super) fn not_wanted(subscription: &Subscription, event_type: &EventType, data: &EventData, registry: &Registry) -> Option<NotWanted> {
     let reason = |code, why| Some(NotWanted { code, why });
+    if let Some(why) = registry.type_refusal(&subscription.spec.account, event_type) {
+        return reason("not_allowed", why);
+    }
     match subscription.refusal(event_type, data)? {
         Refusal::Type => {
             let wanted = subscription.spec.event_types.join("`, `");

@@ -84,7 +84,7 @@ fn found_id(state: &ApiState, caller: &Caller, id: &str) -> Result<SubscriptionI
 }
 
 /// The version that `If-Match` asks for; none if any will do.
-fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
+pub(super) fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
@@ -95,7 +95,7 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
         ApiError::new(
             StatusCode::PRECONDITION_FAILED,
             "version_mismatch",
-            "`If-Match` is not an `ETag` of a subscription; read it again and pass on its `ETag`",
+            "`If-Match` is not an `ETag` of this server; read the object again and pass on its `ETag`",
         )
     })
 }

@@ -107,8 +107,10 @@ impl Queue {
                 text,
             });
             let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+            let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
             let deliveries = registry
                 .subscriptions_of(&event.account)
+                .filter(|_| allowed)
                 .filter(|subscription| subscription.wants(&event.event_type, &event.data))
                 .take(usize::from(u16::MAX))
                 .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::audit::{Actor, AuditAction, Deed};
 use super::configure::record;
 use super::{Queue, Registry};
-use crate::event::EventType;
 use crate::event::catalogue::{self, DefinedType, DefinitionFault};
+use crate::event::{AccountId, EventType};
 use crate::id::SubscriptionId;
 use crate::store::{ConfigurationChange, ConfigurationKind, ConfigureError};
 use crate::subscription::{RequestSpec, Subscription, SubscriptionSpec, check};
@@ -86,7 +86,7 @@ impl Queue {
         }
         let mut without = Registry::clone(&registry);
         without.remove_event_type(name);
-        if let Some(user) = first_broken(&registry, &without) {
+        if let Some(user) = first_broken(&registry, &without, None) {
             let account = user.spec.account.to_string();
             return Err(DefineError::InUse { event_type: name.clone(), subscription: user.id, account });
         }
@@ -97,10 +97,11 @@ impl Queue {
     }
 }
 
-/// The first subscription of `present` that would not be accepted by `changed`, also for one of its kept templates.
+/// The first subscription of `present` that would not be accepted by `changed`, also for one of its kept
+/// templates; if `account` is given, only its are looked at.
 ///
 /// Such a subscription would be left out at the next start, and its waiting deliveries would fail.
-pub(super) fn first_broken<'a>(present: &'a Registry, changed: &Registry) -> Option<&'a Subscription> {
+pub(super) fn first_broken<'a>(present: &'a Registry, changed: &Registry, account: Option<&AccountId>) -> Option<&'a Subscription> {
     let holds = |subscription: &Subscription, request: &RequestSpec| {
         let spec = SubscriptionSpec { request: request.clone(), ..(*subscription.spec).clone() };
         let fits = |registry: &Registry| {
@@ -109,7 +110,8 @@ pub(super) fn first_broken<'a>(present: &'a Registry, changed: &Registry) -> Opt
         // What does not fit as it is, is not broken by the change.
         fits(changed) || !fits(present)
     };
-    let mut subscriptions: Vec<&Subscription> = present.subscriptions().collect();
+    let mut subscriptions: Vec<&Subscription> =
+        present.subscriptions().filter(|subscription| account.is_none_or(|account| *account == subscription.spec.account)).collect();
     subscriptions.sort_unstable_by_key(|subscription| subscription.id);
     subscriptions.into_iter().find(|subscription| {
         let versions = present.template_versions(subscription.id);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{Account, AccountKinds};
 use super::key::{Key, KeyHash, StoredKey};
 use crate::clock::Timestamp;
 use crate::event::catalogue::{self, DefinedType};
@@ -14,20 +15,6 @@ use crate::event::{AccountId, EventType};
 use crate::id::{KeyId, SubscriptionId};
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
-
-/// Whose events and subscriptions: a partner or a brand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
-    /// The caller's id.
-    pub id: AccountId,
-    /// What people call it.
-    pub name: String,
-    /// Macro names beyond the catalogue that its templates may use.
-    #[serde(default)]
-    pub fields: Vec<String>,
-    /// When it was created.
-    pub created_at: Timestamp,
-}
 
 /// A subscription as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +30,10 @@ pub(super) struct StoredSubscription {
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     accounts: HashMap<AccountId, Arc<Account>>,
+    /// Accounts whose data are being removed.
+    deleting: HashMap<AccountId, Arc<Account>>,
+    /// Which families the accounts of a kind may have; from the settings.
+    pub(super) kinds: Arc<AccountKinds>,
     subscriptions: HashMap<SubscriptionId, Subscription>,
     by_account: HashMap<AccountId, Vec<SubscriptionId>>,
     templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
@@ -137,7 +128,29 @@ impl Registry {
     }
 
     pub(super) fn put_account(&mut self, account: Account) {
-        self.accounts.insert(account.id.clone(), Arc::new(account));
+        let id = account.id.clone();
+        if account.deleting_since.is_some() {
+            self.accounts.remove(&id);
+            self.deleting.insert(id, Arc::new(account));
+        } else {
+            self.accounts.insert(id, Arc::new(account));
+        }
+    }
+
+    pub(super) fn remove_account(&mut self, id: &AccountId) {
+        self.accounts.remove(id);
+        self.deleting.remove(id);
+    }
+
+    /// An account whose data are being removed.
+    #[must_use]
+    pub fn deleting_account(&self, id: &AccountId) -> Option<&Arc<Account>> {
+        self.deleting.get(id)
+    }
+
+    /// All accounts whose data are being removed, in no order.
+    pub fn deleting_accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.deleting.values()
     }
 
     pub(super) fn put_subscription(&mut self, subscription: Subscription) {

@@ -341,6 +341,15 @@ impl Store for EmbeddedStore {
         }
     }
 
+    async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for step in events.chunks(EVENTS_PER_STEP_MAX) {
+            let step = step.to_vec();
+            removed += self.change(DURABLE, move |ledger| ledger.remove_events(&step)).await?;
+        }
+        Ok(removed)
+    }
+
     fn notices(&self) -> Arc<CommitNotices> {
         self.notices.clone()
     }

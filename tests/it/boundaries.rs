@@ -24,6 +24,7 @@ enum Thing {
     Key,
     EventType,
     Preset,
+    FreshAccount,
 }
 
 /// To whom a call answers what.
@@ -44,6 +45,9 @@ enum Rule {
     /// Operators only.
     Operator,
 }
+
+/// Numbers names that must not come twice.
+static FRESH: AtomicUsize = AtomicUsize::new(0);
 
 struct Case {
     method: &'static str,
@@ -80,6 +84,9 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/accounts", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/accounts", Thing::Nothing, Operator, 409, r#"{"id":"acme"}"#),
         case("GET", "/v1/accounts/{id}", Thing::Account, Object, 200, ""),
+        case("PATCH", "/v1/accounts/{id}", Thing::Account, Operator, 200, r#"{"name":"m"}"#),
+        case("DELETE", "/v1/accounts/{id}", Thing::FreshAccount, Operator, 202, ""),
+        case("GET", "/v1/addresses", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
         case("GET", "/v1/events/{id}", Thing::Event, Object, 200, ""),
@@ -239,8 +246,12 @@ impl World {
                 let key = create(&self.running, json!({"name": "fresh", "scope": "account", "account": "acme"})).await;
                 (key["id"].as_str().unwrap().to_owned(), unknown("key"))
             }
+            Thing::FreshAccount => {
+                let id = format!("fresh{}", FRESH.fetch_add(1, Ordering::Relaxed));
+                assert_eq!(self.running.client.post("/v1/accounts", json!({"id": id})).await.status, 201);
+                (id, "none".into())
+            }
             Thing::EventType => {
-                static FRESH: AtomicUsize = AtomicUsize::new(0);
                 let name = format!("fresh.type{}", FRESH.fetch_add(1, Ordering::Relaxed));
                 assert_eq!(self.running.client.post("/v1/event-types", json!({"type": name})).await.status, 201);
                 (name, "fresh.none".into())
@@ -312,7 +323,7 @@ async fn h2_another_accounts_objects_are_not_found() {
                 assert_eq!(foreign, missing, "{} {} by {who:?} with {body}", case.method, case.path);
             }
         }
-        let own = world.running.client.get(&case.path.split("{id}").next().unwrap().trim_end_matches('/')).await;
+        let own = world.running.client.get(case.path.split("{id}").next().unwrap().trim_end_matches('/')).await;
         assert!(own.body.contains(&id), "{id} is unharmed");
     }
 }
