@@ -3,11 +3,13 @@
 //! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
 //! does not exist is an error, so that a typo cannot leave a limit unset.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::secret::Secret;
 
 /// Settings of the server. Field docs are the documentation of the settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,16 @@ pub struct Settings {
     pub allow: Vec<ipnet::IpNet>,
     /// Networks that are never sent to.
     pub deny: Vec<ipnet::IpNet>,
+    /// Hosts that are never sent to: names, and `*.` with a name for all below it.
+    pub deny_hosts: Vec<String>,
+    /// The only ports that are sent to; empty for all.
+    pub ports: Vec<u16>,
+    /// HTTP proxy that everything is sent through: `http://[user:password@]host:port`. It resolves the names, so it
+    /// must refuse private addresses itself.
+    #[serde(serialize_with = "hidden")]
+    pub egress_proxy: Option<Secret>,
+    /// Address of this machine that everything is sent from.
+    pub egress_address: Option<IpAddr>,
     /// Addresses and networks that receivers see requests come from. Only shown, for the lists of their firewalls.
     pub egress_addresses: Vec<String>,
     /// Largest request body, in bytes.
@@ -103,6 +115,10 @@ impl Default for Settings {
             allow_private: false,
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_hosts: Vec::new(),
+            ports: Vec::new(),
+            egress_proxy: None,
+            egress_address: None,
             egress_addresses: Vec::new(),
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 10_000,
@@ -189,16 +205,19 @@ impl Settings {
         if !(1..=3_650).contains(&self.idempotency_days) {
             return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
         }
+        if self.ports.contains(&0) {
+            return outside("ports", "0".into(), "1 to 65535");
+        }
+        let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
+        if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {
+            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
+        }
         if !(1..=3_650).contains(&self.audit_days) {
             return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
         }
         if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
             let value = self.authentication_failures_per_minute.to_string();
             return outside("authentication_failures_per_minute", value, "1 to 1000000");
-        }
-        let is_network = |text: &&String| text.parse::<std::net::IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
-        if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_network(text)) {
-            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
         }
         if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
             return outside("account_kinds", wrong.to_owned(), "codes of families such as `action_life_cycle`");
@@ -234,6 +253,11 @@ impl Settings {
     }
 }
 
+/// Settings are written only to learn their names.
+fn hidden<S: Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
+}
+
 fn known_names() -> Vec<String> {
     match serde_json::to_value(Settings::default()) {
         Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
@@ -243,7 +267,7 @@ fn known_names() -> Vec<String> {
 
 fn from_text(name: &str, value: &str) -> config::Value {
     let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny" | "egress_addresses" | "trusted_proxies") {
+    if matches!(name, "allow" | "deny" | "deny_hosts" | "ports" | "egress_addresses" | "trusted_proxies") {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
@@ -282,6 +306,11 @@ mod tests {
             ("HOME", "y"),
             ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
             ("POSTRIDER_ACCOUNT_KINDS", "partner=action_life_cycle, action_clearing; brand=click"),
+            ("POSTRIDER_DENY_HOSTS", "a.example,*.b.example"),
+            ("POSTRIDER_PORTS", "80, 443"),
+            ("POSTRIDER_EGRESS_PROXY", "http://u:geheim@proxy.example:3128"),
+            ("POSTRIDER_EGRESS_ADDRESS", "192.0.2.7"),
+            ("POSTRIDER_EGRESS_ADDRESSES", "192.0.2.7,2001:db8::/64"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::read(Some(&file), variables, &[("listen", "127.0.0.1:3".into())]).unwrap();
@@ -290,6 +319,10 @@ mod tests {
         assert_eq!(settings.deny.len(), 2);
         assert_eq!(settings.account_kinds.partner.as_deref(), Some(&["action_life_cycle".to_owned(), "action_clearing".to_owned()][..]));
         assert!(settings.account_kinds.brand.is_some() && settings.account_kinds.loyalty.is_none());
+        assert_eq!((settings.deny_hosts.len(), settings.ports.clone(), settings.egress_addresses.len()), (2, vec![80, 443], 2));
+        assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
+        assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
+        assert!(!format!("{settings:?}").contains("geheim"), "{settings:?}");
     }
 
     #[test]
@@ -297,6 +330,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
         for text in [
+            "ports = [0]",
+            "ports = [70000]",
+            "egress_address = \"here\"",
             "retention = 7",
             "retention_days = \"soon\"",
             "retention_days = 0",

@@ -22,7 +22,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         "request" => words(&["secret", "template"]),
         "dispatcher" => words(&["rng", "queue", "request"]),
         "api" => words(&["rng", "queue", "store", "template", "request"]),
-        "config" => vec!["clock", "subscription", "delivery"],
+        "config" => vec!["clock", "subscription", "delivery", "secret"],
         "telemetry" => vec!["id", "config"],
         "server" => vec!["*"],
         "cli" => words(&["rng", "config", "telemetry", "server", "template", "api", "request", "store"]),

@@ -14,6 +14,8 @@ mod event_types;
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -26,6 +28,8 @@ mod kill;
 mod log;
 #[path = "it/preview.rs"]
 mod preview;
+#[path = "it/manage.rs"]
+mod manage;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]

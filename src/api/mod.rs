@@ -16,6 +16,7 @@ mod error;
 mod event_types;
 mod events;
 mod explanation;
+mod export;
 mod findings;
 mod health;
 mod keys;

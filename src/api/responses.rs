@@ -82,6 +82,8 @@ pub(super) async fn check(State(state): State<ApiState>, body: Body) -> Result<J
     let (next, retry_after) = match judgement.verdict {
         Verdict::Delivered => ("delivered", None),
         Verdict::Final => ("dead", None),
+        // Only what was not answered can be not sent.
+        Verdict::NotSent => ("retry", None),
         Verdict::Retry { retry_after } => ("retry", retry_after),
     };
     Ok(Json(json!({

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, health, keys, me, presets, preview, responses,
-    routing, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, presets, preview,
+    responses, routing, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -70,6 +70,7 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts/{id}", accounts::show),
         Route::patch("/v1/accounts/{id}", accounts::patch).access(Operator),
         Route::delete("/v1/accounts/{id}", accounts::delete).access(Operator),
+        Route::get("/v1/export", export::export).access(Operator),
         Route::get("/v1/events", events::list),
         Route::post("/v1/events", events::create),
         Route::get("/v1/events/{id}", events::show),

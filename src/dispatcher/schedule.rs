@@ -173,7 +173,10 @@ impl Dispatcher {
                 lane.before_gate = lane.before_gate.saturating_sub(1);
             }
             if let Some(outcome) = ended.outcome {
-                lane.health.note(outcome);
+                lane.note_outcome(outcome);
+            }
+            if ended.not_sent {
+                lane.note_not_sent(instant);
             }
             if let Some(wait) = ended.retry_after.filter(|wait| !wait.is_zero()) {
                 lane.pause(instant + wait);

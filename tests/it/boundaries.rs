@@ -87,6 +87,7 @@ fn cases() -> Vec<Case> {
         case("PATCH", "/v1/accounts/{id}", Thing::Account, Operator, 200, r#"{"name":"m"}"#),
         case("DELETE", "/v1/accounts/{id}", Thing::FreshAccount, Operator, 202, ""),
         case("GET", "/v1/addresses", Thing::Nothing, Anybody, 200, ""),
+        case("GET", "/v1/export", Thing::Nothing, Operator, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
         case("GET", "/v1/events/{id}", Thing::Event, Object, 200, ""),

@@ -20,9 +20,14 @@ impl Running {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let running = Self::on(tempfile::tempdir().unwrap(), change).await;
+        let running = Self::with_account(change).await;
         assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
         running
+    }
+
+    /// A server on a store that has its account already.
+    pub async fn with_account(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), change).await
     }
 
     async fn on(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
@@ -42,6 +47,20 @@ impl Running {
     pub async fn restart(self, change: impl FnOnce(&mut Settings)) -> Self {
         self.server.stop().await.unwrap();
         Self::on(self.folder, change).await
+    }
+
+    /// Waits until so many deliveries of a subscription are in this state; panics after a minute.
+    pub async fn wait_for_state(&self, subscription: &str, state: &str, count: usize) {
+        let mut found = 0;
+        for _ in 0..1_200 {
+            let page = self.client.get(&format!("/v1/deliveries?subscription={subscription}&state={state}&limit=200")).await.json();
+            found = page["data"].as_array().unwrap().len();
+            if found >= count {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("only {found} of {count} deliveries are {state}");
     }
 
     /// Creates a subscription of `acme` to `action.*`, changed by `patch`, and answers with it.
