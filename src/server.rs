@@ -1,7 +1,7 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
@@ -26,9 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::Settings;
+use crate::config::{AccountKindFamilies, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
+use crate::queue::{
+    AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
+    draw_key_text, sweep, unlock,
+};
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
     EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
@@ -75,6 +78,12 @@ pub enum StartError {
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
+    /// The secrets in the store cannot be opened.
+    #[error("the stored secrets cannot be used")]
+    Secrets(#[from] UnlockError),
+    /// The secrets in the store cannot be removed.
+    #[error("the stored secrets were not removed")]
+    Discard(#[source] ConfigureError),
     /// The configuration in the store cannot be read.
     #[error("the stored configuration cannot be read")]
     Configuration(#[source] StoreError),
@@ -151,8 +160,18 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
-        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue);
+        if settings.discard_secrets {
+            let count = discard_secrets(&*store).await.map_err(StartError::Discard)?;
+            tracing::warn!(
+                subscriptions = count,
+                "stored secrets were removed; these subscriptions do not send until theirs are set again"
+            );
+        }
+        let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
+        let vault = unlock(&*store, &source, Arc::new(rng)).await?;
+        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
+        let queue = queue.map_err(StartError::Configuration)?;
+        let queue = Arc::new(queue.with_account_kinds(account_kinds(&settings.account_kinds)));
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let guard = Guard::new(guard_settings(settings, address)?);
@@ -183,6 +202,7 @@ impl Server {
                 settings.trusted_proxies.clone(),
             )),
             body_bytes_max: settings.body_bytes_max,
+            egress_addresses: settings.egress_addresses.clone().into(),
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
@@ -262,6 +282,13 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
+}
+
+fn account_kinds(families: &AccountKindFamilies) -> AccountKinds {
+    let AccountKindFamilies { partner, brand, cashback, loyalty } = families;
+    let all =
+        [(AccountKind::Partner, partner), (AccountKind::Brand, brand), (AccountKind::Cashback, cashback), (AccountKind::Loyalty, loyalty)];
+    AccountKinds::new(all.into_iter().filter_map(|(kind, families)| Some((kind, families.clone()?))))
 }
 
 /// What the guard lifts and adds; what is probably not meant is told in the log.

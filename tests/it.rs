@@ -2,12 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "it/accounts.rs"]
+mod accounts;
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/cloudevents.rs"]
+mod cloudevents;
+#[path = "it/event_types.rs"]
+mod event_types;
 #[path = "it/audit.rs"]
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/canary.rs"]
+mod canary;
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/egress.rs"]
 mod egress;
 #[path = "it/documented.rs"]
@@ -22,6 +32,8 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/preview.rs"]
+mod preview;
 #[path = "it/manage.rs"]
 mod manage;
 #[path = "it/openapi.rs"]
@@ -30,9 +42,23 @@ mod openapi;
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/routing.rs"]
+mod routing;
+#[path = "receiver/mod.rs"]
+mod scripted;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/sealing.rs"]
+mod sealing;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/signing.rs"]
+mod signing;
+#[path = "it/snippet.rs"]
+mod snippet;
+#[path = "it/snippets.rs"]
+mod snippets;
+#[path = "it/templates.rs"]
+mod templates;
 #[path = "it/throttle.rs"]
 mod throttle;

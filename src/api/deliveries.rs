@@ -9,14 +9,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::caller::{Accounts, Caller, Narrowed};
+use super::explanation::explain_delivery;
 use super::page::{Listed, Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
-use crate::attempt::{Attempt, Outcome};
+use crate::attempt::{Attempt, Outcome, SentRequest};
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, EventType};
 use crate::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
 use crate::queue::DeliveryQuery;
+use crate::subscription::shown_header;
 
 /// A delivery as callers read it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -42,6 +44,9 @@ pub(super) struct DeliveryJson {
     dead_reason: Option<DeadReason>,
     /// The version of the subscription whose request template is used.
     template_version: u32,
+    /// Why it is where it is and what comes next; of one delivery alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
     /// Each attempt, oldest first; only of one delivery, not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_log: Option<Vec<AttemptJson>>,
@@ -69,6 +74,7 @@ impl DeliveryJson {
             ended_at,
             dead_reason,
             template_version: delivery.template_version,
+            explanation: None,
             attempt_log: None,
         }
     }
@@ -99,8 +105,8 @@ pub(super) struct AttemptJson {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "AttemptRequest")]
-struct RequestJson {
+#[schemars(rename = "SentRequest")]
+pub(super) struct RequestJson {
     method: String,
     url: String,
     headers: Vec<HeaderJson>,
@@ -109,7 +115,7 @@ struct RequestJson {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "AttemptResponse")]
+#[schemars(rename = "ReceivedResponse")]
 struct ResponseJson {
     /// The HTTP status.
     status: u16,
@@ -144,14 +150,20 @@ impl BodyJson {
     }
 }
 
-impl AttemptJson {
-    pub fn of(attempt: &Attempt) -> Self {
-        let request = attempt.request.as_ref().map(|request| RequestJson {
+impl RequestJson {
+    pub fn of(request: &SentRequest) -> Self {
+        Self {
             method: request.method.clone(),
             url: request.url.clone(),
-            headers: headers_json(&request.headers),
+            headers: request_headers_json(&request.headers),
             body: BodyJson::of(&request.body),
-        });
+        }
+    }
+}
+
+impl AttemptJson {
+    pub fn of(attempt: &Attempt) -> Self {
+        let request = attempt.request.as_ref().map(RequestJson::of);
         let response = attempt.response.as_ref().map(|response| ResponseJson {
             status: response.status,
             headers: headers_json(&response.headers),
@@ -181,6 +193,11 @@ pub fn attempt_json(attempt: &Attempt) -> Value {
 
 fn headers_json(headers: &[(String, String)]) -> Vec<HeaderJson> {
     headers.iter().map(|(name, value)| HeaderJson { name: name.clone(), value: value.clone() }).collect()
+}
+
+/// The headers of a request. Values that a caller may have written and that usually are secrets are not shown.
+fn request_headers_json(headers: &[(String, String)]) -> Vec<HeaderJson> {
+    headers.iter().map(|(name, value)| HeaderJson { name: name.clone(), value: shown_header(name, value).to_owned() }).collect()
 }
 
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
@@ -240,6 +257,7 @@ pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id)
     let delivery = found(&state, &caller, &id).await?;
     let attempts = state.queue.attempts(delivery.id).await?;
     let mut body = DeliveryJson::of(&delivery);
+    body.explanation = Some(explain_delivery(&state, &delivery, &attempts).await?);
     body.attempt_log = Some(attempts.iter().map(AttemptJson::of).collect());
     Ok(Json(body))
 }

@@ -10,7 +10,10 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
-use super::{ApiState, accounts, audit, auth, body, deliveries, error, events, export, health, keys, me, subscriptions};
+use super::{
+    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, presets, preview,
+    responses, routing, subscriptions, templates,
+};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -55,7 +58,7 @@ impl Route {
 
 /// All calls. One that says nothing about its access takes any key, and of keys that may only read GET alone.
 fn routes() -> Vec<Route> {
-    use Access::{Open, Operator};
+    use Access::{Open, Operator, Pure};
     vec![
         Route::get("/healthz", health::live, calls::server::live).access(Open),
         Route::get("/readyz", health::ready, calls::server::ready).access(Open),
@@ -71,6 +74,8 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts", accounts::list, calls::accounts::list),
         Route::post("/v1/accounts", accounts::create, calls::accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show, calls::accounts::show),
+        Route::patch("/v1/accounts/{id}", accounts::patch, calls::accounts::patch).access(Operator),
+        Route::delete("/v1/accounts/{id}", accounts::delete, calls::accounts::delete).access(Operator),
         Route::get("/v1/export", export::export, calls::server::export).access(Operator),
         Route::get("/v1/events", events::list, calls::events::list),
         Route::post("/v1/events", events::create, calls::events::create),
@@ -83,11 +88,27 @@ fn routes() -> Vec<Route> {
         Route::delete("/v1/subscriptions/{id}", subscriptions::delete, calls::subscriptions::delete),
         Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause, calls::subscriptions::pause),
         Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume, calls::subscriptions::resume),
+        Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing, calls::subscriptions::rotate_signing),
         Route::post("/v1/subscriptions/{id}/test", subscriptions::test, calls::subscriptions::test),
         Route::get("/v1/deliveries", deliveries::list, calls::deliveries::list),
         Route::get("/v1/deliveries/{id}", deliveries::show, calls::deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry, calls::deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel, calls::deliveries::cancel),
+        Route::get("/v1/events/{id}/routing", routing::show, calls::events::routing),
+        Route::get("/v1/addresses", addresses::show, calls::server::addresses),
+        Route::get("/v1/event-types", event_types::list, calls::event_types::list),
+        Route::post("/v1/event-types", event_types::create, calls::event_types::create).access(Operator),
+        Route::get("/v1/event-types/{type}", event_types::show, calls::event_types::show),
+        Route::delete("/v1/event-types/{type}", event_types::delete, calls::event_types::delete).access(Operator),
+        Route::get("/v1/event-types/{type}/sample", event_types::sample, calls::event_types::sample),
+        Route::post("/v1/templates/check", templates::check, calls::templates::check).access(Pure),
+        Route::post("/v1/templates/render", templates::render, calls::templates::render).access(Pure),
+        Route::post("/v1/templates/import", templates::import_text, calls::templates::import).access(Pure),
+        Route::get("/v1/presets", presets::list, calls::templates::list_presets),
+        Route::get("/v1/presets/{name}", presets::show, calls::templates::show_preset),
+        Route::post("/v1/subscriptions/preview", preview::preview, calls::subscriptions::preview).access(Pure),
+        Route::post("/v1/subscriptions/test", preview::test, calls::subscriptions::test_draft),
+        Route::post("/v1/responses/check", responses::check, calls::templates::check_response).access(Pure),
     ]
 }
 

@@ -65,6 +65,14 @@ impl Actor {
 pub enum AuditAction {
     /// An account was created.
     AccountCreated,
+    /// An account was changed.
+    AccountChanged,
+    /// An account was deleted with everything of it.
+    AccountDeleted,
+    /// An event type was registered.
+    EventTypeCreated,
+    /// An event type was deleted.
+    EventTypeDeleted,
     /// A subscription was created.
     SubscriptionCreated,
     /// A subscription was changed.
@@ -73,6 +81,8 @@ pub enum AuditAction {
     SubscriptionPaused,
     /// A subscription was resumed, and nothing else of it was changed.
     SubscriptionResumed,
+    /// The signing key of a subscription was replaced, and nothing else of it was changed.
+    SubscriptionSecretRotated,
     /// A subscription was deleted.
     SubscriptionDeleted,
     /// An API key was created.
@@ -95,10 +105,15 @@ impl AuditAction {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccountCreated => "account.created",
+            Self::AccountChanged => "account.changed",
+            Self::AccountDeleted => "account.deleted",
+            Self::EventTypeCreated => "event_type.created",
+            Self::EventTypeDeleted => "event_type.deleted",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionChanged => "subscription.changed",
             Self::SubscriptionPaused => "subscription.paused",
             Self::SubscriptionResumed => "subscription.resumed",
+            Self::SubscriptionSecretRotated => "subscription.secret_rotated",
             Self::SubscriptionDeleted => "subscription.deleted",
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",

@@ -6,22 +6,31 @@
 //! subscriptions and a call its key, and the list of what is in flight.
 
 mod accept;
+mod account;
+mod accounts;
 mod audit;
 mod configure;
+mod event_types;
 mod in_flight;
 mod key;
 mod keys;
 mod registry;
 mod retention;
+mod sealing;
+mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
+pub use account::{Account, AccountKind, AccountKinds};
+pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
+pub use event_types::DefineError;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
-pub use registry::{Account, Registry};
+pub use registry::Registry;
 pub use retention::{RetentionSettings, sweep};
+pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -39,6 +48,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::secret::Vault;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -56,6 +66,7 @@ pub struct Queue {
     in_flight: InFlight,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
+    vault: Vault,
     operator_last_use: LastUse,
     /// What is on disk of the last uses of API keys.
     saved_last_uses: Mutex<keys::LastUses>,
@@ -65,13 +76,19 @@ impl Queue {
     /// Reads the configuration from `store`.
     ///
     /// `tag` marks the ids that this process gives to everything but events; `key_lifetime` is
-    /// how long idempotency keys are remembered.
+    /// how long idempotency keys are remembered; `vault` seals and opens the secrets of subscriptions.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
-    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tag: u64,
+        key_lifetime: Duration,
+        vault: Vault,
+    ) -> Result<Self, StoreError> {
         let records = store.configuration().await?;
-        let registry = Registry::read(&records);
+        let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
         let operator_last_use = LastUse::default();
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
@@ -87,9 +104,17 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             key_lifetime,
+            vault,
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })
+    }
+
+    /// The same queue, whose accounts are kept to the families of their kinds.
+    #[must_use]
+    pub fn with_account_kinds(self, kinds: AccountKinds) -> Self {
+        self.publish(|registry| registry.kinds = Arc::new(kinds));
+        self
     }
 
     /// The present configuration.

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AccountId, EventTypePattern};
+use super::credentials::CredentialsSpec;
+use super::signing::SigningSpec;
+use super::tls::TlsSpec;
+use crate::event::{AccountId, EventType, EventTypePattern};
 use crate::template::Engine;
 
 /// Longest `minimum_delay_s`: 30 days.
@@ -38,11 +41,23 @@ pub struct SubscriptionSpec {
     /// Types, families such as `action.*`, or `*`; at least one.
     #[schemars(with = "Vec<EventTypePattern>", length(min = 1))]
     pub event_types: Vec<String>,
+    /// Whether it hears of everything, or only of what happens first.
+    #[serde(default)]
+    pub scope: Scope,
     /// Fields and the values they may hold.
     #[serde(default, rename = "where")]
     pub filter: BTreeMap<String, FilterValues>,
     /// What is sent, and where.
     pub request: RequestSpec,
+    /// How requests are signed; null for not at all.
+    #[serde(default)]
+    pub signing: Option<SigningSpec>,
+    /// What requests prove their sender with; null for nothing.
+    #[serde(default)]
+    pub credentials: Option<CredentialsSpec>,
+    /// Certificates of the connection; null for the usual.
+    #[serde(default)]
+    pub tls: Option<TlsSpec>,
     /// Least time between `occurred_at` and the first attempt, in seconds.
     #[serde(default, serialize_with = "plain::one")]
     #[schemars(range(min = 0, max = MINIMUM_DELAY_MAX_S))]
@@ -113,6 +128,23 @@ impl<'de> Deserialize<'de> for FilterValues {
             serde_json::Value::Array(values) => values.into_iter().map(one).collect::<Result<_, _>>().map(Self),
             value => Ok(Self(vec![one(value)?])),
         }
+    }
+}
+
+/// The schema of `has_secret`, which the server sets in answers and leaves as it is in requests.
+pub(super) struct HasSecret;
+
+impl JsonSchema for HasSecret {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HasSecret".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() { json_schema!({"type": "boolean"}) } else { json_schema!({}) }
     }
 }
 
@@ -236,6 +268,16 @@ word_enum!(
     }
 );
 word_enum!(
+    /// Which events of the wanted types a subscription hears of, in the words of impact.com.
+    Scope, "lowercase" {
+        /// Everything that happens to an action.
+        #[default]
+        Global,
+        /// What happens first: modifications and reversals are left out unless they are named exactly.
+        Event,
+    }
+);
+word_enum!(
     /// Which requests the ceiling counts.
     RateScope, "lowercase" {
         /// Every request of the subscription.
@@ -295,6 +337,19 @@ impl Method {
     #[must_use]
     pub const fn has_body(self) -> bool {
         matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+}
+
+impl Scope {
+    /// The types that event level leaves out.
+    pub const LEFT_OUT: [&'static str; 2] = ["action.modified", "action.reversed"];
+
+    /// Whether this scope leaves out a type that one of `patterns` matches.
+    #[must_use]
+    pub fn leaves_out(self, event_type: &EventType, patterns: &[EventTypePattern]) -> bool {
+        self == Self::Event
+            && Self::LEFT_OUT.contains(&event_type.as_str())
+            && !patterns.iter().any(|pattern| matches!(pattern, EventTypePattern::Exact(named) if named == event_type))
     }
 }
 

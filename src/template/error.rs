@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// Whether a finding stops the template from being used.
@@ -153,7 +154,7 @@ pub struct UnknownCode {
 }
 
 /// A range of bytes in the template text, end not included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -169,7 +170,7 @@ impl Span {
 }
 
 /// A change of the template text that removes the finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fix {
     /// The bytes to replace; empty to insert.
     pub span: Span,

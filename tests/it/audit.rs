@@ -7,6 +7,8 @@ use std::time::Duration;
 use postrider::api::{Access, calls};
 use postrider::clock::{ScriptedClock, Timestamp};
 use postrider::queue::{Account, Actor, AuditQuery, Queue, RetentionSettings, sweep};
+use postrider::rng::SystemRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ use super::keys::{client_of, create};
 use super::server::Running;
 
 /// Calls that change nothing which is configured, although their method may.
-const NOT_AUDITED: [&str; 2] = ["POST /v1/events", "POST /v1/subscriptions/{id}/test"];
+const NOT_AUDITED: [&str; 3] = ["POST /v1/events", "POST /v1/subscriptions/{id}/test", "POST /v1/subscriptions/test"];
 
 /// The newest entry.
 async fn newest(running: &Running) -> Value {
@@ -56,6 +58,22 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
         ("PUT", "", whole, "subscription.changed", json!(["/request/headers"])),
         ("PATCH", "", json!({"name": "m", "request": {"method": "POST"}}), "subscription.changed", json!(["/name", "/request/method"])),
         ("PATCH", "", json!({"state": "paused"}), "subscription.paused", json!(["/state"])),
+        // What is secret is told by where it stands, like everything else.
+        (
+            "PATCH",
+            "",
+            json!({"credentials": {"type": "bearer", "token": "canary-secret"}, "signing": {"version": "v1"}}),
+            "subscription.changed",
+            json!(["/signing", "/credentials", "/signing/secret", "/credentials/token"]),
+        ),
+        ("PATCH", "", json!({"credentials": {"token": "canary-secret-2"}}), "subscription.changed", json!(["/credentials/token"])),
+        (
+            "POST",
+            "/signing/rotate",
+            json!({}),
+            "subscription.secret_rotated",
+            json!(["/signing/rotated_at", "/signing/previous_until", "/signing/secret"]),
+        ),
     ] {
         let answer = holder.send(method, &format!("{path}{suffix}"), &[], body.to_string().as_bytes()).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -94,6 +112,22 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
         (json!("key.deleted"), created["id"].clone())
     );
     audited.extend(["POST /v1/keys/{id}/rotate".into(), "DELETE /v1/keys/{id}".into()]);
+    let renamed = running.client.send("PATCH", "/v1/accounts/acme", &[], br#"{"name": "canary-name", "fields": ["Extra"]}"#).await;
+    assert_eq!(renamed.status, 200, "{}", renamed.body);
+    let entry = newest(&running).await;
+    assert_eq!((&entry["action"], &entry["changes"]), (&json!("account.changed"), &json!(["/name", "/fields"])));
+    running.client.post("/v1/accounts", json!({"id": "going"})).await;
+    assert_eq!(running.client.send("DELETE", "/v1/accounts/going", &[], b"").await.status, 202);
+    let entry = newest(&running).await;
+    assert_eq!((&entry["action"], &entry["object"], &entry["account"]), (&json!("account.deleted"), &json!("going"), &json!("going")));
+    audited.extend(["PATCH /v1/accounts/{id}".into(), "DELETE /v1/accounts/{id}".into()]);
+    let described = json!({"type": "coupon.redeemed", "description": "canary-description"});
+    assert_eq!(running.client.post("/v1/event-types", described).await.status, 201);
+    assert_eq!(running.client.send("DELETE", "/v1/event-types/coupon.redeemed", &[], b"").await.status, 204);
+    let two = running.client.get("/v1/audit?limit=2").await.json()["data"].clone();
+    assert_eq!((&two[0]["action"], &two[1]["action"]), (&json!("event_type.deleted"), &json!("event_type.created")));
+    assert!(two[0]["object"] == "coupon.redeemed" && two[0]["account"].is_null());
+    audited.extend(["POST /v1/event-types".into(), "DELETE /v1/event-types/{type}".into()]);
     let log = running.client.get("/v1/audit?limit=200").await.body;
     assert!(!log.contains("canary"), "a value is in the log: {log}");
     // A call that changes something and is not in this test fails it.
@@ -186,10 +220,11 @@ async fn entries_are_removed_when_they_are_old_enough() {
     let clock = Arc::new(ScriptedClock::starting_at(Timestamp::from_unix_ms(1_732_233_600_000)));
     let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
     let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
-    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400)).await.unwrap());
+    let vault = Vault::new(MasterKeys::draw(&SystemRng), Arc::new(SystemRng));
+    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap());
     let days = |count: u64| Duration::from_secs(count * 86_400);
     let create = async |id: String| {
-        let account = Account { id: id.parse().unwrap(), name: id, fields: Vec::new(), created_at: Timestamp::default() };
+        let account = Account::new(id.parse().unwrap(), id, Timestamp::default());
         queue.create_account(&Actor::server(), account).await.unwrap();
     };
     // More than one step of the removal takes.

@@ -203,6 +203,8 @@ fn sha256_base64(text: &str) -> String {
 #[tokio::test]
 async fn parameters_are_those_that_the_handlers_know() {
     let running = Running::start().await;
+    let event = running.client.post("/v1/events", r#"{"account":"acme","type":"test.ping","data":{}}"#).await.json()["id"].clone();
+    let event = event.as_str().unwrap();
     let document = openapi_document();
     for (path, method, call) in operations(&document).into_iter().filter(|(_, method, _)| *method == "get") {
         let mut documented: Vec<_> = call["parameters"]
@@ -215,7 +217,16 @@ async fn parameters_are_those_that_the_handlers_know() {
         if path == "/v1/export" {
             continue;
         }
-        let answer = running.client.get(&format!("{path}?no_such_parameter=1").replace("{id}", "acme")).await;
+        let answer = running
+            .client
+            .get(
+                &format!("{path}?no_such_parameter=1")
+                    .replace("/events/{id}", &format!("/events/{event}"))
+                    .replace("{id}", "acme")
+                    .replace("{type}", "test.ping")
+                    .replace("{name}", "cake"),
+            )
+            .await;
         let mut known: Vec<String> = Vec::new();
         if answer.status == 422 {
             let error = answer.json()["errors"][0].clone();

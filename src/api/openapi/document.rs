@@ -125,7 +125,9 @@ fn sent_part(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
             .map(|(index, (media_type, schema))| {
                 let mut shown = json!({"schema": schema_value(*schema, generator)});
                 // The example is of the first form, and of those that are of one shape with it.
-                if let Some(example) = example.filter(|_| index == 0 || !matches!(*media_type, "application/x-ndjson")) {
+                if let Some(example) =
+                    example.filter(|_| index == 0 || media_type.ends_with("merge-patch+json") || *media_type == "application/json")
+                {
                     shown["example"] = serde_json::from_str(example).expect("examples are JSON, as a test finds");
                 }
                 ((*media_type).to_owned(), shown)

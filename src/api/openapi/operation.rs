@@ -16,6 +16,8 @@ pub(in crate::api) enum Tag {
     Events,
     Subscriptions,
     Deliveries,
+    EventTypes,
+    Templates,
     Accounts,
     Keys,
     Server,
@@ -23,13 +25,16 @@ pub(in crate::api) enum Tag {
 
 impl Tag {
     /// All, in the order of the document.
-    pub(super) const ALL: [Self; 6] = [Self::Events, Self::Subscriptions, Self::Deliveries, Self::Accounts, Self::Keys, Self::Server];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Events, Self::Subscriptions, Self::Deliveries, Self::EventTypes, Self::Templates, Self::Accounts, Self::Keys, Self::Server];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Events => "Events",
             Self::Subscriptions => "Subscriptions",
             Self::Deliveries => "Deliveries",
+            Self::EventTypes => "Event types",
+            Self::Templates => "Templates and response rules",
             Self::Accounts => "Accounts",
             Self::Keys => "Keys and the audit log",
             Self::Server => "The server",
@@ -41,6 +46,8 @@ impl Tag {
             Self::Events => "What happened: reported once, never changed.",
             Self::Subscriptions => "Who wants which events, at which URL, in which form and under which limits.",
             Self::Deliveries => "One event owed to one subscription, with every request that was made for it.",
+            Self::EventTypes => "What can happen, and which fields tell of it.",
+            Self::Templates => "Tried before they are saved. Nothing is stored and nothing is sent.",
             Self::Accounts => "Whose events and subscriptions these are.",
             Self::Keys => "Who may do what, and who did what.",
             Self::Server => "Its health, its description, and everything it keeps.",

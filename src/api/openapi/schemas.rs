@@ -66,6 +66,50 @@ small_schema!(
     {"type": "string", "contentMediaType": "application/x-ndjson"}
 );
 
+/// The properties that the server sets and that a caller may send back.
+pub(super) fn read_only(names: &[&str]) -> impl Iterator<Item = (String, Value)> {
+    let shown = json_schema!({"description": "Set by the server; left as it is."}).to_value();
+    names.iter().map(move |name| ((*name).to_owned(), shown.clone()))
+}
+
+/// The schema of a JSON Merge Patch of an object that is written whole as `whole`.
+pub(super) fn merge_patch(whole: &Schema, generator: &SchemaGenerator, set_by_server: &[&str]) -> Schema {
+    let required: Vec<_> = whole.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut properties = Map::new();
+    for (name, schema) in whole.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let shown = match (is_object(schema, generator), required.contains(&name.as_str())) {
+            (true, true) => json_schema!({"type": "object"}).to_value(),
+            (true, false) => json_schema!({"type": ["object", "null"]}).to_value(),
+            (false, true) => schema.clone(),
+            (false, false) if takes_null(schema) => schema.clone(),
+            (false, false) => json_schema!({"anyOf": [schema, {"type": "null"}]}).to_value(),
+        };
+        properties.insert(name.clone(), shown);
+    }
+    properties.extend(read_only(set_by_server));
+    json_schema!({
+        "type": "object",
+        "description": "What is left out stays, null gives a field its default, objects are merged (RFC 7396).",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn takes_null(schema: &Value) -> bool {
+    let is_null = |kind: &Value| kind == "null";
+    schema["type"].as_array().is_some_and(|types| types.iter().any(is_null))
+        || schema["anyOf"].as_array().is_some_and(|parts| parts.iter().any(|part| is_null(&part["type"])))
+}
+
+/// Whether a property's values are objects, which a patch may name in part.
+fn is_object(schema: &Value, generator: &SchemaGenerator) -> bool {
+    let parts = schema["anyOf"].as_array();
+    let schema = parts.and_then(|parts| parts.iter().find(|part| part.get("$ref").is_some())).unwrap_or(schema);
+    let named = schema["$ref"].as_str().and_then(|target| generator.definitions().get(target.rsplit('/').next()?));
+    let named = named.unwrap_or(schema);
+    named["type"] == "object" || named["oneOf"][0]["type"] == "object"
+}
+
 /// The generators of both directions.
 pub(super) struct Generators {
     /// For what callers send.

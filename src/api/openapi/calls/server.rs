@@ -1,5 +1,6 @@
 //! What is said of the calls about the server itself.
 
+use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::super::operation::{Operation, Tag};
@@ -21,6 +22,24 @@ pub(in crate::api) fn openapi() -> Operation {
 
 pub(in crate::api) fn docs() -> Operation {
     Operation::new("get_docs", Tag::Server, "Read this description as a page").answers_text(200, "text/html", "A page without scripts.")
+}
+
+/// Where requests come from.
+#[derive(JsonSchema)]
+#[schemars(rename = "Addresses")]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct AddressesAnswer {
+    /// Addresses and networks, as the operator set them.
+    addresses: Vec<String>,
+    /// The user agent of every request.
+    user_agent: String,
+}
+
+pub(in crate::api) fn addresses() -> Operation {
+    Operation::new("get_addresses", Tag::Server, "Read where requests come from")
+        .describe("For the lists of receivers' firewalls.")
+        .answers::<AddressesAnswer>(200, "Addresses and user agent.")
+        .fails(&["invalid_input"])
 }
 
 pub(in crate::api) fn export() -> Operation {

@@ -5,14 +5,19 @@
 
 use std::borrow::Cow;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Map, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
 
 use super::super::operation::{Operation, Tag};
+use super::super::schemas::{merge_patch, read_only};
 use crate::api::deliveries::AttemptJson;
+use crate::api::deliveries::RequestJson;
 use crate::api::page::Listed;
-use crate::api::subscriptions::{READ_ONLY, TestBody};
+use crate::api::preview::DraftBody;
+use crate::api::problem::Invalid;
+use crate::api::subscriptions::{READ_ONLY, RotateBody, TestBody};
 use crate::clock::Timestamp;
+use crate::event::EventType;
 use crate::id::SubscriptionId;
 use crate::subscription::{SubscriptionSpec, SubscriptionState};
 
@@ -31,25 +36,21 @@ struct SubscriptionAnswer {
     /// What is allowed and probably not meant; in answers to changes.
     #[schemars(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<Warning>>,
+    /// The key of signatures, in the answer that made it and in no other.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
 }
 
 /// Something that is allowed and probably not meant.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it stands for its schema")]
-struct Warning {
+pub(super) struct Warning {
     /// JSON pointer to the field.
     pointer: String,
     /// Stable code.
     code: String,
     /// What may go wrong and what to do.
     detail: String,
-}
-
-/// The properties that the server sets and that a caller may send back.
-fn read_only() -> impl Iterator<Item = (String, Value)> {
-    READ_ONLY.iter().map(|name| {
-        ((*name).to_owned(), Value::from(Map::from_iter([("description".to_owned(), "Set by the server; left as it is.".into())])))
-    })
 }
 
 /// A whole subscription that replaces another.
@@ -63,13 +64,13 @@ impl JsonSchema for Replacement {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = SubscriptionSpec::json_schema(generator);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-            properties.extend(read_only());
+            properties.extend(read_only(&READ_ONLY));
         }
         schema
     }
 }
 
-/// A JSON Merge Patch: what is left out stays, null gives a field its default, objects are merged.
+/// What changes of a subscription.
 struct Patch;
 
 impl JsonSchema for Patch {
@@ -78,35 +79,8 @@ impl JsonSchema for Patch {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let whole = SubscriptionSpec::json_schema(generator);
-        let field = |name: &str| whole.get(name).cloned().unwrap_or_default();
-        let required = field("required");
-        let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|required| required == name));
-        let mut properties = Map::new();
-        for (name, schema) in field("properties").as_object().into_iter().flatten() {
-            let schema = match (is_object(schema, generator), is_required(name)) {
-                (true, true) => json_schema!({"type": "object"}).to_value(),
-                (true, false) => json_schema!({"type": ["object", "null"]}).to_value(),
-                (false, true) => schema.clone(),
-                (false, false) if schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")) => schema.clone(),
-                (false, false) => json_schema!({"anyOf": [schema, {"type": "null"}]}).to_value(),
-            };
-            properties.insert(name.clone(), schema);
-        }
-        properties.extend(read_only());
-        json_schema!({
-            "type": "object",
-            "description": "What is left out stays, null gives a field its default, objects are merged (RFC 7396).",
-            "properties": properties,
-            "additionalProperties": false,
-        })
+        merge_patch(&SubscriptionSpec::json_schema(generator), generator, &READ_ONLY)
     }
-}
-
-/// Whether a property's values are objects, which a patch may name in part.
-fn is_object(schema: &Value, generator: &SchemaGenerator) -> bool {
-    let named = schema["$ref"].as_str().and_then(|target| generator.definitions().get(target.rsplit('/').next()?));
-    named.unwrap_or(schema)["type"] == "object"
 }
 
 const EXAMPLE: &str = r#"{"account": "acme", "name": "Clearing events to our tracker", "event_types": ["action.cleared"], "where": {"CampaignId": ["1000", "1001"]}, "request": {"method": "POST", "url": "https://tracker.example/postback?cid={SubId1}", "headers": [{"name": "X-Campaign", "value": "{CampaignId}"}], "body_format": "json", "body": "{\"action_id\": \"{ActionId}\"}"}, "minimum_delay_s": 60, "max_requests_per_second": 20, "success_response": "contains:OK"}"#;
@@ -203,4 +177,63 @@ pub(in crate::api) fn test() -> Operation {
         .may_take::<TestBody>("The event; a sample of the first event type if it is left out.")
         .example(r#"{"event": {"type": "action.tracked", "data": {"ActionId": "1000.4636.158133"}}}"#)
         .answers::<AttemptJson>(200, "The attempt, whatever its outcome.")
+}
+
+pub(in crate::api) fn rotate_signing() -> Operation {
+    Operation::new("rotate_signing_key", Tag::Subscriptions, "Replace the key of signatures")
+        .describe("Both keys sign for `overlap_s` seconds. The new one is in the answer, and never shown again.")
+        .path::<SubscriptionId>("id", "The subscription.")
+        .if_match()
+        .may_take::<RotateBody>("For how long both keys sign; a key of one's own.")
+        .example(r#"{"overlap_s": 3600}"#)
+        .answers::<SubscriptionAnswer>(200, "The subscription, with `signing_secret`.")
+        .with_header(ETAG.0, ETAG.1)
+        .fails(&["not_signed", "conflict"])
+        .writes_store()
+}
+
+/// What a subscription would send.
+#[derive(JsonSchema)]
+#[schemars(rename = "SubscriptionPreview")]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct PreviewAnswer {
+    /// The request; null if there is none.
+    request: Option<RequestJson>,
+    /// What keeps it from being saved or rendered.
+    errors: Vec<Invalid>,
+    warnings: Vec<Warning>,
+    /// Whether the subscription wants the event; null if that could not be told.
+    event: Option<PreviewEvent>,
+}
+
+/// Whether a subscription wants an event, and why.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct PreviewEvent {
+    wanted: bool,
+    r#type: EventType,
+    /// Stable code of the reason.
+    code: String,
+    /// The reason, in one sentence.
+    why: String,
+}
+
+const DRAFT: &str = r#"{"subscription": {"account": "acme", "request": {"url": "https://tracker.example/postback?cid={SubId1}"}}, "event_type": "action.tracked"}"#;
+
+pub(in crate::api) fn preview() -> Operation {
+    Operation::new("preview_subscription", Tag::Subscriptions, "See what a subscription would send")
+        .describe("Nothing is sent or stored. Faults of the subscription are in the answer.")
+        .takes::<DraftBody>("The subscription, and the event.")
+        .example(DRAFT)
+        .answers::<PreviewAnswer>(200, "The request exactly as it would be sent.")
+        .fails(&["unknown_account", "unknown_event_type"])
+}
+
+pub(in crate::api) fn test_draft() -> Operation {
+    Operation::new("test_draft", Tag::Subscriptions, "Send once what a subscription that is not saved would send")
+        .describe("Renders and sends one request. Nothing is stored and nothing follows.")
+        .takes::<DraftBody>("The subscription, and the event.")
+        .example(DRAFT)
+        .answers::<AttemptJson>(200, "The attempt, whatever its outcome.")
+        .fails(&["unknown_account", "unknown_event_type", "conflict"])
 }
