@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, presets, preview,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, page, presets, preview,
     responses, routing, subscriptions, templates,
 };
 
@@ -127,6 +127,7 @@ pub fn router(state: ApiState) -> Router {
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(page::add_link))
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(state)
 }

@@ -112,14 +112,14 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
     let parameters = Parameters::read(query.as_deref(), &["account", "state", "limit", "cursor"])?;
     let registry = state.queue.registry();
     let account = caller.narrow(&registry, parameters.parse("account")?);
-    let wanted_state = parameters.get("state");
+    let states: Vec<&str> = parameters.all("state").collect();
     let before = parameters.cursor()?.map(SubscriptionId::from_raw);
     let limit = parameters.limit()?;
     let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
     let mut subscriptions: Vec<_> = registry
         .subscriptions()
         .filter(|subscription| account.as_ref().is_none_or(|account| *account == subscription.spec.account))
-        .filter(|subscription| wanted_state.is_none_or(|wanted| json!(subscription.spec.state) == wanted))
+        .filter(|subscription| states.is_empty() || states.iter().any(|wanted| json!(subscription.spec.state) == *wanted))
         .filter(|subscription| before.is_none_or(|before| subscription.id < before))
         .collect();
     subscriptions.sort_by_key(|subscription| std::cmp::Reverse(subscription.id));

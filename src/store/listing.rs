@@ -182,18 +182,21 @@ impl Source {
 fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
     query.account.as_ref().is_none_or(|account| *account == delivery.account)
         && query.subscription.is_none_or(|subscription| subscription == delivery.subscription)
-        && query.state.is_none_or(|state| state == delivery.state.name())
+        && (query.states.is_empty() || query.states.contains(&delivery.state.name()))
 }
 
 /// The event in a row, if it is one that the query wants.
 fn matching_event(query: &EventQuery, id: EventId, key: &[u8], value: &[u8]) -> Result<Option<Event>, BadRecord> {
     let record: EventRecord<'_> = record::decode(Tree::Events, key, value)?;
     let wanted = query.account.as_ref().is_none_or(|account| account.as_str() == record.account)
-        && query.event_type.as_ref().is_none_or(|event_type| event_type.as_str() == record.event_type);
+        && (query.event_types.is_empty() || query.event_types.iter().any(|event_type| event_type.as_str() == record.event_type));
     if !wanted {
         return Ok(None);
     }
     let event = record.event(id)?;
-    let holds = |(name, value): &(String, String)| event.data.scalar(name).is_some_and(|found| found == *value);
+    let holds = |(name, _): &(String, String)| {
+        let found = event.data.scalar(name);
+        query.fields.iter().any(|(other, value)| other == name && found.as_ref() == Some(value))
+    };
     Ok(query.fields.iter().all(holds).then_some(event))
 }
