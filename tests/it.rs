@@ -14,6 +14,10 @@ mod event_types;
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/canary.rs"]
+mod canary;
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/egress.rs"]
 mod egress;
 #[path = "it/folder.rs"]
@@ -36,8 +40,18 @@ mod program;
 mod receiver;
 #[path = "it/routing.rs"]
 mod routing;
+#[path = "receiver/mod.rs"]
+mod scripted;
+#[path = "it/sealing.rs"]
+mod sealing;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/signing.rs"]
+mod signing;
+#[path = "it/snippet.rs"]
+mod snippet;
+#[path = "it/snippets.rs"]
+mod snippets;
 #[path = "it/templates.rs"]
 mod templates;
 #[path = "it/throttle.rs"]

@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::queue::DeliveryQuery;
+use crate::subscription::shown_header;
 
 /// A delivery as callers read it.
 #[derive(Debug, Serialize)]
@@ -95,11 +96,16 @@ pub fn attempt_json(attempt: &Attempt) -> Value {
     })
 }
 
-/// A request as callers read it.
+/// A request as callers read it. Values of headers that usually are secrets are not shown.
 pub(super) fn request_json(request: &SentRequest) -> Value {
-    let mut value = json!({"method": request.method, "url": request.url, "headers": headers_json(&request.headers)});
+    let mut value = json!({"method": request.method, "url": request.url, "headers": request_headers_json(&request.headers)});
     put_body(&mut value, &request.body);
     value
+}
+
+/// Values that a caller may have written and that usually are secrets are not shown.
+fn request_headers_json(headers: &[(String, String)]) -> Value {
+    headers.iter().map(|(name, value)| json!({"name": name, "value": shown_header(name, value)})).collect()
 }
 
 fn headers_json(headers: &[(String, String)]) -> Value {

@@ -13,13 +13,15 @@ use super::caller::{Accounts, Caller};
 use super::deliveries::request_json;
 use super::problem::Invalid;
 use super::routing::not_wanted;
-use super::subscriptions::{READ_ONLY, blocked_address, check_target, warning_json};
+use super::subscriptions::{READ_ONLY, blocked_address, check_target, targets, warning_json};
 use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
 use super::{ApiError, ApiState, attempt_json};
 use crate::event::{EventData, EventType};
 use crate::queue::{Change, ConfigureSubscriptionError, Registry};
 use crate::request::BuildError;
+use crate::request::channel::complete;
+use crate::rng::SystemRng;
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec};
 
 #[derive(Debug, Deserialize)]
@@ -35,14 +37,17 @@ struct DraftBody {
 /// A draft with the event it is tried with.
 struct Draft {
     spec: SubscriptionSpec,
+    /// The saved subscription that it is an edition of, whose secrets it keeps.
+    present: Option<Subscription>,
     event: TrialEvent,
     event_type: Option<EventType>,
 }
 
 /// Reads a draft. What only a saved subscription needs may be missing: its name, its account if the caller
 /// has one, and its event types if one is given beside it.
-fn read_draft(text: &str, caller: &Caller) -> Result<Draft, ApiError> {
+fn read_draft(text: &str, caller: &Caller, registry: &Registry) -> Result<Draft, ApiError> {
     let DraftBody { subscription: mut draft, event, event_type } = body::read(text, "")?;
+    let present = draft.get("id").and_then(Value::as_str).map(|id| saved(id, caller, registry)).transpose()?;
     READ_ONLY.iter().for_each(|field| drop(draft.shift_remove(*field)));
     let event = event.map(|event| TrialEvent::read(event.get(), "/event")).transpose()?.unwrap_or_default();
     let event_type = event.event_type.clone().or(event_type);
@@ -53,8 +58,19 @@ fn read_draft(text: &str, caller: &Caller) -> Result<Draft, ApiError> {
     if let Accounts::One(account) = caller.accounts() {
         draft.entry("account").or_insert_with(|| json!(account));
     }
-    let spec: SubscriptionSpec = body::read(&Value::Object(draft).to_string(), "/subscription")?;
-    Ok(Draft { spec, event, event_type })
+    let mut spec: SubscriptionSpec = body::read(&Value::Object(draft).to_string(), "/subscription")?;
+    require_account(&spec, caller, registry)?;
+    let present_spec = present.as_ref().map(|present| &*present.spec);
+    // The key that is drawn for a new signature is as good as any for a look.
+    complete(&mut spec, present_spec, &SystemRng).map_err(|errors| in_body(errors.into()))?;
+    Ok(Draft { spec, present, event, event_type })
+}
+
+/// The saved subscription that a draft names by its `id`.
+fn saved(id: &str, caller: &Caller, registry: &Registry) -> Result<Subscription, ApiError> {
+    let found = id.parse().ok().and_then(|id| registry.subscription(id)).filter(|found| caller.sees(&found.spec.account));
+    let detail = format!("there is no subscription `{}`; leave `id` out to try a new one", id.escape_debug());
+    found.cloned().ok_or_else(|| ApiError::invalid(vec![Invalid::new("/subscription/id", "unknown_subscription", detail)]))
 }
 
 /// Passes if the draft's account is there for the caller; asked before anything else of the draft is
@@ -71,9 +87,8 @@ fn require_account(spec: &SubscriptionSpec, caller: &Caller, registry: &Registry
 ///
 /// Faults of the subscription are findings of the answer, with pointers as creating it would give them.
 pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
-    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller)?;
     let registry = state.queue.registry();
-    require_account(&draft.spec, &caller, &registry)?;
+    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller, &registry)?;
     if let Some(event_type) = &draft.event_type
         && !registry.knows_event_type(event_type)
     {
@@ -83,7 +98,7 @@ pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body:
     if let Err(error) = check_target(&state, &draft.spec) {
         return Ok(Json(answer(None, json!(error.0.errors), Vec::new(), Value::Null)));
     }
-    let Change { subscription, warnings, .. } = match state.queue.preview_subscription(draft.spec) {
+    let Change { subscription, warnings, .. } = match state.queue.preview_subscription(draft.spec, draft.present.as_ref()) {
         Ok(change) => change,
         Err(ConfigureSubscriptionError::Invalid(errors)) => {
             let errors: Vec<Invalid> = errors.into_iter().map(Invalid::from).collect();
@@ -92,7 +107,9 @@ pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body:
         Err(other) => return Err(in_body(other.into())),
     };
     let mut warnings: Vec<Value> = warnings.iter().map(warning_json).collect();
-    warnings.extend(blocked_address(&state, &subscription.spec.request.url).iter().map(warning_json));
+    let targets = targets(&subscription.spec);
+    warnings
+        .extend(targets.iter().filter_map(|(pointer, url)| blocked_address(&state, pointer, url)).map(|warning| warning_json(&warning)));
     let event_type = draft.event_type.unwrap_or_else(|| first_type(&subscription, &registry));
     let data = draft.event.data_or_sample(&event_type, &registry, "/event")?;
     let wanted = match not_wanted(&subscription, &event_type, &data, &registry) {
@@ -102,7 +119,10 @@ pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body:
     let names = registry.field_names(&subscription.spec.account);
     let trial = trial(&state, &subscription, &names, event_type, data);
     Ok(Json(match trial.build(&*state.clock) {
-        Ok(request) => answer(Some(request_json(&request)), json!([]), warnings, wanted),
+        Ok(_) => match trial.preview(&*state.clock) {
+            Ok(request) => answer(Some(request_json(&request)), json!([]), warnings, wanted),
+            Err(failure) => answer(None, json!([Invalid::new("", "not_sendable", failure.detail)]), warnings, wanted),
+        },
         Err(error) => answer(None, json!([build_fault(error, &subscription.spec.request)]), warnings, wanted),
     }))
 }
@@ -148,9 +168,11 @@ fn trial<'a>(
 
 /// `POST /v1/subscriptions/test`: sends once what a subscription that is not saved would send.
 pub(super) async fn test(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
-    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller)?;
-    require_account(&draft.spec, &caller, &state.queue.registry())?;
-    let (subscription, registry) = checked(&state, draft.spec)?;
+    let registry = state.queue.registry();
+    let draft = read_draft(body::text(&body, state.body_bytes_max)?, &caller, &registry)?;
+    check_target(&state, &draft.spec).map_err(in_body)?;
+    let checked = state.queue.preview_subscription(draft.spec, draft.present.as_ref()).map_err(|error| in_body(error.into()))?;
+    let subscription = checked.subscription;
     let event_type = draft.event_type.unwrap_or_else(|| first_type(&subscription, &registry));
     let data = draft.event.data_or_sample(&event_type, &registry, "/event")?;
     let names = registry.field_names(&subscription.spec.account);
@@ -163,11 +185,4 @@ pub(super) async fn test(State(state): State<ApiState>, caller: Caller, body: Bo
 fn in_body(mut error: ApiError) -> ApiError {
     error.0.errors.iter_mut().for_each(|invalid| invalid.pointer = format!("/subscription{}", invalid.pointer));
     error
-}
-
-/// The subscription that a draft would be; its faults have their places in the body of the call.
-fn checked(state: &ApiState, spec: SubscriptionSpec) -> Result<(Subscription, Arc<Registry>), ApiError> {
-    check_target(state, &spec).map_err(in_body)?;
-    let change = state.queue.preview_subscription(spec).map_err(|error| in_body(error.into()))?;
-    Ok((change.subscription, state.queue.registry()))
 }

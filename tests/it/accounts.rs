@@ -7,6 +7,8 @@ use postrider::clock::{ScriptedClock, Timestamp};
 use postrider::config::AccountKindFamilies;
 use postrider::event::EventData;
 use postrider::queue::{Account, Actor, IncomingEvent, Queue};
+use postrider::rng::SystemRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,7 +272,8 @@ async fn j5_data_stay_until_what_is_in_flight_has_ended() {
     let clock = Arc::new(ScriptedClock::starting_at(Timestamp::from_unix_ms(1_732_233_600_000)));
     let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
     let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
-    let queue = Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400)).await.unwrap();
+    let vault = Vault::new(MasterKeys::draw(&SystemRng), Arc::new(SystemRng));
+    let queue = Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap();
     let (id, by) = ("going".parse().unwrap(), Actor::server());
     queue.create_account(&by, Account::new("going".parse().unwrap(), "Going", Timestamp::default())).await.unwrap();
     let spec = serde_json::from_value(spec("going", json!(["action.*"]))).unwrap();
