@@ -13,6 +13,7 @@ mod serve;
 mod shell;
 pub mod simulate;
 mod template;
+mod terminal;
 mod trigger;
 mod verify;
 
@@ -118,6 +119,7 @@ pub fn run() -> ExitCode {
 
 /// Prints an error with its causes, once.
 fn report(failure: &Failure) -> ExitCode {
-    eprintln!("error: {:#}", failure.error);
+    // A cause may repeat what a server or a receiver said.
+    eprintln!("error: {}", terminal::lines(&format!("{:#}", failure.error)));
     ExitCode::from(failure.code)
 }

@@ -20,6 +20,7 @@ use super::show::{self, Shown, SignatureCheck};
 use crate::cli::Failure;
 use crate::cli::input::read_text;
 use crate::cli::serve::stop_signal;
+use crate::cli::terminal;
 use crate::cli::verify::read_keys;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::request::sign::{Signed, TOLERANCE, VerifyingKey, verify};
@@ -240,7 +241,7 @@ impl Behaviour for Desk {
 
     fn unreadable(&self, connection: usize, error: &ReadError) {
         match self.form {
-            Form::Text => self.print(&format!("connection {connection} closed: {}\n\n", show::escaped(&error.to_string()))),
+            Form::Text => self.print(&format!("connection {connection} closed: {}\n\n", terminal::line(&error.to_string()))),
             Form::Json => self.print_json(&json!({"type": "unreadable", "connection": connection, "detail": error.to_string()})),
         }
     }

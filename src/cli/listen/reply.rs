@@ -1,5 +1,6 @@
 //! An answer on the wire: the bytes, and the steps in which they are sent.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
@@ -45,7 +46,9 @@ impl Reply {
         let mut body = answer.body.clone().into_bytes();
         if answer.fault == Some(Fault::GzipBomb) {
             headers.push(("Content-Encoding".into(), "gzip".into()));
-            body = gzip::of_zeros(GZIP_BOMB_BYTES);
+            // Packed once: it is the same for everybody and takes a while.
+            static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| gzip::of_zeros(GZIP_BOMB_BYTES));
+            body.clone_from(&BOMB);
         }
         Self { status: answer.status, headers, body, fault: answer.fault }
     }
