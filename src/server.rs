@@ -5,6 +5,8 @@
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
+mod clients;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,9 +31,8 @@ use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSett
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
 use crate::store::{self, OpenError, Store, StoreOptions};
+use clients::{Clients, Counted};
 
-/// Time for a client to send the head of a request.
-const HEADER_READ_MAX: Duration = Duration::from_secs(15);
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the listener could not take a connection, for want of descriptors.
@@ -131,12 +132,14 @@ impl Server {
         let operator_key = operator_key(&key_file, &rng)?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
         let queue = Arc::new(queue);
-        let guard = Guard::new(GuardSettings {
+        let guard_settings = GuardSettings {
             allow_private: settings.allow_private,
             allow: settings.allow.clone(),
             deny: settings.deny.clone(),
             ports: None,
-        });
+        };
+        guard_settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        let guard = Guard::new(guard_settings);
         let transport_settings = TransportSettings {
             idle_per_host: settings.in_flight_per_subscription_max,
             ..TransportSettings::new(guard.clone(), Arc::new(SystemLookup::new(SystemLookupSettings::default(), clock.clone())))
@@ -159,6 +162,8 @@ impl Server {
             clock,
             operator_key: Arc::new(OperatorKey::new(&operator_key)),
             body_bytes_max: settings.body_bytes_max,
+            body_time_max: Duration::from_secs(settings.request_body_s),
+            subscriptions_per_account_max: settings.subscriptions_per_account_max,
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
@@ -167,7 +172,7 @@ impl Server {
             operator_key,
             operator_key_file: key_file,
             dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
-            listener: tokio::spawn(serve(listener, router, settings.connections_max, stop.clone())),
+            listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention)),
             queue,
             ready,
@@ -269,19 +274,46 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
+/// What clients of the API may take.
+#[derive(Debug, Clone, Copy)]
+struct ClientLimits {
+    connections_max: usize,
+    connections_per_address_max: usize,
+    head_max: Duration,
+    idle_max: Duration,
+}
+
+impl ClientLimits {
+    const fn of(settings: &Settings) -> Self {
+        Self {
+            connections_max: settings.connections_max,
+            connections_per_address_max: settings.connections_per_address_max,
+            head_max: Duration::from_secs(settings.request_head_s),
+            idle_max: Duration::from_secs(settings.connection_idle_s),
+        }
+    }
+}
+
 /// Takes connections until `stop`, then lets open requests end.
-async fn serve(listener: TcpListener, router: axum::Router, connections_max: usize, stop: CancellationToken) {
+async fn serve(listener: TcpListener, router: axum::Router, limits: ClientLimits, stop: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES_MAX as u32);
-    let places = Arc::new(Semaphore::new(connections_max));
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let clients = Clients::new(limits.connections_per_address_max);
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, visit) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => match clients.admit(peer.ip()) {
+                    Some(visit) => (stream, visit),
+                    None => {
+                        tracing::debug!(peer = %peer.ip(), "too many connections from one address; another was closed");
+                        continue;
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -292,12 +324,16 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
         // Answers are small and latency counts.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
+        let (stream, traffic) = Counted::new(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // What ends a connection is the client's business.
-            let _ = connection.await;
-            drop(place);
+            tokio::select! {
+                _ = connection => {}
+                () = traffic.is_idle(limits.head_max, limits.idle_max) => {}
+            }
+            drop((place, visit));
         });
     }
     drop(listener);

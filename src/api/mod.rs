@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod page;
 mod problem;
+mod slow;
 mod subscriptions;
 mod trial;
 
@@ -23,6 +24,7 @@ pub use trial::{Trial, try_once};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -48,6 +50,10 @@ pub struct ApiState {
     pub operator_key: Arc<OperatorKey>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Time for a client to send a whole body.
+    pub body_time_max: Duration,
+    /// Most subscriptions of one account.
+    pub subscriptions_per_account_max: usize,
     /// Whether the server takes work.
     pub ready: Readiness,
 }
@@ -97,5 +103,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(axum::middleware::map_response(error::as_problem))
+        .layer(axum::middleware::map_request_with_state(state.clone(), slow::limit_body))
         .with_state(state)
 }

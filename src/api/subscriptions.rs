@@ -17,7 +17,7 @@ use super::{ApiError, ApiState, attempt_json};
 use crate::event::{EventData, EventType, EventTypePattern, catalogue};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, Registry};
-use crate::request::guard::RefusedKind;
+use crate::request::guard::{RefusedKind, parse_target};
 use crate::request::literal_target;
 use crate::subscription::{Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning};
 
@@ -56,14 +56,34 @@ fn warning_json(warning: &SubscriptionWarning) -> Value {
 
 /// Refuses a URL that nothing could ever be sent to, whatever the operator allows.
 fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
-    // Another scheme is found by the template's check, which knows its place.
-    let target = literal_target(&spec.request.url).filter(|url| matches!(url.scheme(), "http" | "https"));
-    match target.map(|url| state.guard.check_url(&url)) {
+    // Another scheme, and a macro in the host, are found by the template's check, which knows their place.
+    let target = literal_authority(&spec.request.url);
+    match target.map(|target| parse_target(target).and_then(|url| state.guard.check_url(&url))) {
         Some(Err(refused)) if refused.kind == RefusedKind::BadUrl => {
             Err(ApiError::invalid(vec![Invalid::new("/request/url", "bad_url", refused.detail)]))
         }
         _ => Ok(()),
     }
+}
+
+/// Scheme, host and port of a URL template, if they are written out and the scheme is one of ours.
+fn literal_authority(url_template: &str) -> Option<&str> {
+    let text = url_template.trim();
+    let host = text.find("://")? + 3;
+    let end = text[host..].find(['/', '?', '#', '\\']).map_or(text.len(), |offset| host + offset);
+    let is_ours = ["http://", "https://"].iter().any(|scheme| text[..host].eq_ignore_ascii_case(scheme));
+    (is_ours && !text[..end].contains(['{', '\n', '\r'])).then_some(&text[..end])
+}
+
+/// Refuses a subscription beyond those that one account may have.
+fn check_number(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
+    let registry = state.queue.registry();
+    let max = state.subscriptions_per_account_max;
+    if registry.subscriptions().filter(|subscription| subscription.spec.account == spec.account).count() < max {
+        return Ok(());
+    }
+    let detail = format!("account `{}` has {max} subscriptions, which is the most; delete one, or ask the operator for more", spec.account);
+    Err(ApiError::invalid(vec![Invalid::new("/account", "too_many_subscriptions", detail)]))
 }
 
 /// The warning for a URL whose host is an address that is never sent to.
@@ -100,6 +120,7 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
 pub(super) async fn create(State(state): State<ApiState>, body: Body) -> Result<Response, ApiError> {
     let spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
+    check_number(&state, &spec)?;
     let change = state.queue.create_subscription(spec).await?;
     Ok(changed(&state, StatusCode::CREATED, &change))
 }
