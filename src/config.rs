@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_and_wrong_values_are_errors() {
+    fn l3_unknown_names_and_wrong_values_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
         for text in ["retention = 7", "retention_days = \"soon\"", "retention_days = 0", "listen = \"here\""] {

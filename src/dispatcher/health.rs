@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_receiver_is_probed_one_by_one_and_a_living_one_ramps_up() {
+    fn c17_a_dead_receiver_is_probed_one_by_one_and_a_living_one_ramps_up() {
         let mut health = Health::new(32);
         for _ in 0..10 {
             health.note(Outcome::TimedOut);

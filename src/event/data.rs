@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_beyond_the_catalogue_hold_any_json_with_its_digits() {
+    fn j8_fields_beyond_the_catalogue_hold_any_json_with_its_digits() {
         let data = EventData::parse(r#"{"extra":{"a":[1E5,{"b":0.10}],"c":null}}"#).unwrap();
         assert_eq!(serde_json::to_string(&data.fields()["extra"]).unwrap(), r#"{"a":[1E5,{"b":0.10}],"c":null}"#);
     }

@@ -41,7 +41,7 @@ fn a_script_is_answered_in_turn_and_send_shows_the_verdict() {
 }
 
 #[test]
-fn requests_are_printed_for_people_and_cannot_steer_the_terminal() {
+fn i7_requests_are_printed_for_people_and_cannot_steer_the_terminal() {
     let listener = Listener::start(&["--once", "2"]);
     let answer = listener.post("/pb?SubId1=a%20b", "X-Evil: \u{1b}[2J\r\n", r#"{"a":5.00,"a":[]}"#);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");

@@ -109,7 +109,7 @@ async fn answers_come_as_they_are_written_and_when() {
 }
 
 #[tokio::test]
-async fn a_gzip_bomb_stays_packed() {
+async fn c6_a_gzip_bomb_stays_packed() {
     let script = Script::parse("[[answer]]\nfault = \"gzip_bomb\"").unwrap();
     let (real, _) = sent(&script, Duration::from_secs(5)).await;
     let Exchange::Answered(response) = real else { panic!("{real:?}") };

@@ -173,3 +173,26 @@ async fn c15_retry_after_is_honoured_within_reason() {
         assert!(seconds.contains(&wait), "Retry-After: {value} led to a wait of {wait} s");
     }
 }
+
+#[tokio::test]
+async fn f1_patterns_that_explode_elsewhere_cost_what_the_body_costs() {
+    // With an engine that goes back, each of these would take longer than the universe.
+    let body = format!("{}!", "a".repeat(60_000));
+    for pattern in ["regex:^(a+)+$", "regex:^(a|aa)+$", "regex:^(a|a?)+$", "regex:^(a*)*b$", "regex:(.*a){12}!b"] {
+        let tested = outcome_of(answer(200, &[], &body), json!({"success_response": pattern})).await;
+        assert_eq!(tested["outcome"], "unexpected_response", "{pattern}");
+    }
+}
+
+#[tokio::test]
+async fn e16_texts_are_compared_byte_by_byte_and_not_by_how_they_look() {
+    let running = Running::start().await;
+    let keys = ["é", "e\u{301}", "А", "A", "a", "a\u{202e}", "a\u{200b}"];
+    for key in keys {
+        let event = json!({"account": "acme", "type": "action.tracked", "key": key, "data": {"ActionId": key}});
+        let answer = running.client.post("/v1/events", event).await;
+        assert_eq!((answer.status, &answer.json()["duplicate"]), (202, &json!(false)), "{key:?}");
+    }
+    let found = running.client.get("/v1/events?data.ActionId=%C3%A9").await.json();
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+}

@@ -269,3 +269,21 @@ async fn c9_d11_a_redirect_inside_is_shown_and_not_followed() {
     assert!(tested["response"]["headers"].as_array().unwrap().contains(&json!({"name": "location", "value": location})), "{tested}");
     assert_eq!((redirects.requests().len(), inside.connections()), (1, 0));
 }
+
+#[tokio::test]
+async fn e14_e15_queries_are_sent_as_written_and_too_long_ones_are_not_sent() {
+    let running = Running::start().await;
+    let receiver = Receiver::start(Script::always(ok())).await.unwrap();
+    let request = json!({"url": receiver.url("/?a=1&a=2&=x&b&c=&i={SubId1}&s={Status}#top")});
+    let created = running.subscribe("http://127.0.0.1:9/", json!({"request": request})).await;
+    let test = async |value: &str| {
+        let event = json!({"event": {"type": "action.tracked", "data": {"SubId1": value, "Status": "P"}}});
+        running.client.post(&format!("/v1/subscriptions/{}/test", created["id"].as_str().unwrap()), event).await.json()
+    };
+    assert_eq!(test("../?#&=%2e").await["outcome"], "delivered");
+    assert_eq!(receiver.requests()[0].target, "/?a=1&a=2&=x&b&c=&i=..%2F%3F%23%26%3D%252e&s=P");
+    let long = test(&"x".repeat(8 * 1024)).await;
+    assert_eq!((&long["outcome"], &long["request"]), (&json!("not_rendered"), &Value::Null), "{long}");
+    assert!(long["reason"].as_str().unwrap().contains("at most 8192"), "{long}");
+    assert_eq!(receiver.requests().len(), 1);
+}
