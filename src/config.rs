@@ -3,11 +3,13 @@
 //! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
 //! does not exist is an error, so that a typo cannot leave a limit unset.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::secret::Secret;
 
 /// Settings of the server. Field docs are the documentation of the settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,18 @@ pub struct Settings {
     pub allow: Vec<ipnet::IpNet>,
     /// Networks that are never sent to.
     pub deny: Vec<ipnet::IpNet>,
+    /// Hosts that are never sent to: names, and `*.` with a name for all below it.
+    pub deny_hosts: Vec<String>,
+    /// The only ports that are sent to; empty for all.
+    pub ports: Vec<u16>,
+    /// HTTP proxy that everything is sent through: `http://[user:password@]host:port`. It resolves the names, so it
+    /// must refuse private addresses itself.
+    #[serde(serialize_with = "hidden")]
+    pub egress_proxy: Option<Secret>,
+    /// Address of this machine that everything is sent from.
+    pub egress_address: Option<IpAddr>,
+    /// Addresses and networks that receivers see requests come from. Only shown, for the lists of their firewalls.
+    pub egress_addresses: Vec<String>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Most connections to the API at one time.
@@ -49,6 +63,12 @@ pub struct Settings {
     pub retention_days: u32,
     /// Days for which idempotency keys are remembered.
     pub idempotency_days: u32,
+    /// Days for which entries of the audit log are kept.
+    pub audit_days: u32,
+    /// Requests without a valid key that one address may make in a minute before it is answered with 429.
+    pub authentication_failures_per_minute: u32,
+    /// Networks of proxies whose header `X-Forwarded-For` tells the caller's address.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Seconds that a shutdown waits for what is in flight.
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
@@ -79,6 +99,11 @@ impl Default for Settings {
             allow_private: false,
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_hosts: Vec::new(),
+            ports: Vec::new(),
+            egress_proxy: None,
+            egress_address: None,
+            egress_addresses: Vec::new(),
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 10_000,
             connections_per_address_max: 1_000,
@@ -91,6 +116,9 @@ impl Default for Settings {
             waiting_per_subscription_max: 10_000_000,
             retention_days: 30,
             idempotency_days: 30,
+            audit_days: 365,
+            authentication_failures_per_minute: 20,
+            trusted_proxies: Vec::new(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
             log_format: LogFormat::default(),
@@ -189,6 +217,20 @@ impl Settings {
         if !(1..=3_650).contains(&self.idempotency_days) {
             return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
         }
+        if self.ports.contains(&0) {
+            return outside("ports", "0".into(), "1 to 65535");
+        }
+        let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
+        if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {
+            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
+        }
+        if !(1..=3_650).contains(&self.audit_days) {
+            return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
+        }
+        if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
+            let value = self.authentication_failures_per_minute.to_string();
+            return outside("authentication_failures_per_minute", value, "1 to 1000000");
+        }
         Ok(())
     }
 
@@ -207,11 +249,22 @@ impl Settings {
         Duration::from_secs(self.idempotency_days as u64 * 86_400)
     }
 
+    /// How long entries of the audit log are kept.
+    #[must_use]
+    pub const fn audit_retention(&self) -> Duration {
+        Duration::from_secs(self.audit_days as u64 * 86_400)
+    }
+
     /// How long events are kept.
     #[must_use]
     pub const fn retention(&self) -> Duration {
         Duration::from_secs(self.retention_days as u64 * 86_400)
     }
+}
+
+/// Settings are written only to learn their names.
+fn hidden<S: Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
 }
 
 fn known_names() -> Vec<String> {
@@ -223,7 +276,7 @@ fn known_names() -> Vec<String> {
 
 fn from_text(name: &str, value: &str) -> config::Value {
     let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny") {
+    if matches!(name, "allow" | "deny" | "deny_hosts" | "ports" | "egress_addresses" | "trusted_proxies") {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
@@ -245,19 +298,39 @@ mod tests {
             ("POSTRIDER_URL", "x"),
             ("HOME", "y"),
             ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
+            ("POSTRIDER_DENY_HOSTS", "a.example,*.b.example"),
+            ("POSTRIDER_PORTS", "80, 443"),
+            ("POSTRIDER_EGRESS_PROXY", "http://u:geheim@proxy.example:3128"),
+            ("POSTRIDER_EGRESS_ADDRESS", "192.0.2.7"),
+            ("POSTRIDER_EGRESS_ADDRESSES", "192.0.2.7,2001:db8::/64"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::read(Some(&file), variables, &[("listen", "127.0.0.1:3".into())]).unwrap();
         assert_eq!(settings.listen.port(), 3);
         assert_eq!((settings.retention_days, settings.allow_private, settings.in_flight_max), (8, true, 3));
         assert_eq!(settings.deny.len(), 2);
+        assert_eq!((settings.deny_hosts.len(), settings.ports.clone(), settings.egress_addresses.len()), (2, vec![80, 443], 2));
+        assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
+        assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
+        assert!(!format!("{settings:?}").contains("geheim"), "{settings:?}");
     }
 
     #[test]
     fn l3_unknown_names_and_wrong_values_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
-        for text in ["retention = 7", "retention_days = \"soon\"", "retention_days = 0", "listen = \"here\""] {
+        for text in [
+            "ports = [0]",
+            "ports = [70000]",
+            "egress_addresses = [\"here\"]",
+            "egress_address = \"here\"",
+            "retention = 7",
+            "retention_days = \"soon\"",
+            "retention_days = 0",
+            "listen = \"here\"",
+            "audit_days = 0",
+            "trusted_proxies = [\"proxy\"]",
+        ] {
             std::fs::write(&file, text).unwrap();
             assert!(Settings::read(Some(&file), [], &[]).is_err(), "{text}");
         }

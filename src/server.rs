@@ -8,11 +8,15 @@
 mod clients;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -22,14 +26,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, OperatorKey, Readiness};
-use crate::clock::{Clock, PreciseClock};
+use crate::api::{self, ApiState, Gate, Readiness};
+use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Queue, RetentionSettings, StoreError, sweep};
-use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
-use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
+use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
+use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
+use crate::request::send::{
+    EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
+};
 use crate::rng::{Rng, SystemRng};
+use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreOptions};
 use clients::{Clients, Counted};
 
@@ -75,6 +82,21 @@ pub enum StartError {
     /// The client for outgoing requests cannot be set up.
     #[error("outgoing requests cannot be set up")]
     Transport(#[from] TransportError),
+    /// A pattern of a denied host is none.
+    #[error("the setting `deny_hosts` is wrong")]
+    DenyHosts(#[from] HostPatternError),
+    /// The egress proxy cannot be used.
+    #[error("the setting `egress_proxy` is wrong")]
+    EgressProxy(#[from] EgressProxyError),
+    /// The address to send from is not ours.
+    #[error("cannot send from {address}; set `egress_address` to an address of this machine, as `ip address` shows them")]
+    EgressAddress {
+        /// The address.
+        address: IpAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}; choose another with `--listen`")]
     Listen {
@@ -98,7 +120,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    operator_key: String,
+    operator_key: Secret,
     operator_key_file: PathBuf,
     queue: Arc<Queue>,
     ready: Readiness,
@@ -132,21 +154,16 @@ impl Server {
         let operator_key = operator_key(&key_file, &rng)?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
         let queue = Arc::new(queue);
-        let guard_settings = GuardSettings {
-            allow_private: settings.allow_private,
-            allow: settings.allow.clone(),
-            deny: settings.deny.clone(),
-            ports: None,
-        };
-        guard_settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-        let guard = Guard::new(guard_settings);
+        let listener = bind(settings.listen).await?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let guard = Guard::new(guard_settings(settings, address)?);
         let transport_settings = TransportSettings {
             idle_per_host: settings.in_flight_per_subscription_max,
+            proxy: egress_proxy(settings)?,
+            local_address: egress_address(settings)?,
             ..TransportSettings::new(guard.clone(), Arc::new(SystemLookup::new(SystemLookupSettings::default(), clock.clone())))
         };
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings)?);
-        let listener = bind(settings.listen).await?;
-        let address = listener.local_addr().unwrap_or(settings.listen);
         let ready = Readiness::default();
         let stop = CancellationToken::new();
         let dispatcher_settings = DispatcherSettings {
@@ -160,13 +177,18 @@ impl Server {
             transport,
             guard,
             clock,
-            operator_key: Arc::new(OperatorKey::new(&operator_key)),
+            rng: Arc::new(rng),
+            gate: Arc::new(Gate::new(
+                Key::of_operator(operator_key.expose(), written_at(&key_file), queue.operator_last_use()),
+                settings.authentication_failures_per_minute,
+                settings.trusted_proxies.clone(),
+            )),
             body_bytes_max: settings.body_bytes_max,
             body_time_max: Duration::from_secs(settings.request_body_s),
             subscriptions_per_account_max: settings.subscriptions_per_account_max,
             ready: ready.clone(),
         });
-        let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
+        let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
         let server = Self {
             address,
             operator_key,
@@ -192,7 +214,7 @@ impl Server {
     /// The operator's key.
     #[must_use]
     pub fn operator_key(&self) -> &str {
-        &self.operator_key
+        self.operator_key.expose()
     }
 
     /// The file that holds the operator's key.
@@ -236,10 +258,43 @@ impl Server {
         let _ = self.dispatcher.await;
         self.sweep.abort();
         let _ = self.sweep.await;
+        if let Err(error) = self.queue.save_last_uses().await {
+            tracing::warn!(%error, "when API keys were used last was not saved");
+        }
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
     }
+}
+
+/// What the guard lifts and adds; what is probably not meant is told in the log.
+fn guard_settings(settings: &Settings, listener: SocketAddr) -> Result<GuardSettings, StartError> {
+    let guard = GuardSettings {
+        allow_private: settings.allow_private,
+        allow: settings.allow.clone(),
+        deny: settings.deny.clone(),
+        ports: (!settings.ports.is_empty()).then(|| settings.ports.clone()),
+        deny_hosts: settings.deny_hosts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+        listeners: vec![listener],
+    };
+    for warning in guard.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(guard)
+}
+
+fn egress_proxy(settings: &Settings) -> Result<Option<EgressProxy>, StartError> {
+    let Some(text) = &settings.egress_proxy else { return Ok(None) };
+    let proxy = EgressProxy::parse(text.expose())?;
+    tracing::warn!(%proxy, "requests go through the egress proxy, which resolves the names; it must refuse private addresses itself");
+    Ok(Some(proxy))
+}
+
+fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
+    if let Some(address) = settings.egress_address {
+        check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
+    }
+    Ok(settings.egress_address)
 }
 
 fn create_folder(path: &Path) -> Result<(), StartError> {
@@ -252,22 +307,40 @@ fn create_folder(path: &Path) -> Result<(), StartError> {
 }
 
 /// The operator's key; at the first start it is drawn and written, readable by its owner alone.
-fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
+fn operator_key(path: &Path, rng: &dyn Rng) -> Result<Secret, StartError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() >= 16 => {
+            warn_if_readable(path);
+            return Ok(Secret::new(text.trim()));
+        }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let mut bits = [0; 32];
-    rng.fill(&mut bits);
-    let key = format!("prk_{}", base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bits));
+    let key = draw_key_text(rng);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-    writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
+    writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// Warns if others than its owner can read a file that they should not.
+fn warn_if_readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let (path, mode) = (path.display(), format_args!("{mode:o}"));
+        tracing::warn!(%path, %mode, "others can read the operator's key; take that from them with `chmod 600`, and replace the key");
+    }
+}
+
+/// When a file was written last; unknown: the beginning of time.
+fn written_at(path: &Path) -> Timestamp {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since_1970 = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    Timestamp::default().after(since_1970.unwrap_or_default())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -304,11 +377,11 @@ async fn serve(listener: TcpListener, router: axum::Router, limits: ClientLimits
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let (stream, visit) = tokio::select! {
+        let (stream, peer, visit) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => match clients.admit(peer.ip()) {
-                    Some(visit) => (stream, visit),
+                    Some(visit) => (stream, peer, visit),
                     None => {
                         tracing::debug!(peer = %peer.ip(), "too many connections from one address; another was closed");
                         continue;
@@ -324,6 +397,10 @@ async fn serve(listener: TcpListener, router: axum::Router, limits: ClientLimits
         // Answers are small and latency counts.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.call(request)
+        });
         let (stream, traffic) = Counted::new(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);

@@ -4,17 +4,29 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/boundaries.rs"]
+mod boundaries;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/manage.rs"]
+mod manage;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/throttle.rs"]
+mod throttle;

@@ -23,6 +23,7 @@ mod process;
 #[allow(dead_code, reason = "the lab uses all of it")]
 mod program;
 #[path = "it/server.rs"]
+#[allow(dead_code, reason = "the tests of the API use all of it")]
 mod server;
 #[path = "security/targets.rs"]
 mod targets;

@@ -9,8 +9,9 @@ mod world;
 
 use std::time::Duration;
 
-use postrider::attempt::Outcome;
+use postrider::attempt::{FailureKind, Outcome};
 use postrider::delivery::{DeadReason, DeliveryState, StateName};
+use postrider::queue::Actor;
 use postrider::request::send::Scripted;
 use serde_json::json;
 use world::{World, most_within};
@@ -186,6 +187,57 @@ async fn c16_retry_after_holds_back_the_delivery_and_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c21_a_failure_of_our_own_side_is_no_attempt_and_burns_no_budget() {
+    let world = World::new().await;
+    // More failures than there are attempts, and then it works again.
+    let mut script = vec![Scripted::failure(FailureKind::Local); 40];
+    script.extend([Scripted::status(503), Scripted::status(200)]);
+    world.transport.on("https://a.example/", script);
+    world.subscribe("a", json!({"retry": {"attempts": 2, "schedule_s": [10.0], "jitter": 0}})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(seconds(31 * 60)).await;
+    assert_eq!((world.state(id).await, world.outcomes(id).await), (StateName::Pending, vec![]));
+    let waits: Vec<_> = world.handed_over("a").windows(2).map(|pair| (pair[1] - pair[0]) / 1000).collect();
+    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60], "the wait grows");
+    assert!(waits[8..].iter().all(|wait| *wait == 60), "to a limit: {waits:?}");
+    world.advance(seconds(10 * 60)).await;
+    assert_eq!(world.outcomes(id).await, [Outcome::UnexpectedResponse, Outcome::Delivered]);
+    assert_eq!(world.delivery(id).await.attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c22_everything_waits_for_our_own_side_and_nothing_storms_on_its_return() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::failure(FailureKind::Local)]);
+    world.subscribe("a", json!({})).await;
+    world.subscribe("b", json!({})).await;
+    world.emit_many(500).await;
+    world.advance(seconds(3600)).await;
+    let tried = world.transport.requests_to("https://a.example/").len();
+    assert!(tried < 32 + 16 + 8 + 100, "one delivery a minute is tried, not each: {tried}");
+    assert_eq!(world.transport.requests_to("https://b.example/").len(), 500, "the others go on");
+    world.transport.on("https://a.example/", [Scripted::status(200).after(seconds(1))]);
+    let before = tried;
+    world.advance(seconds(62)).await;
+    let most = most_within(&world.handed_over("a")[before..], 1_000);
+    assert!(most <= 32, "{most}");
+    world.advance(seconds(60)).await;
+    let deliveries = world.deliveries().await;
+    assert_eq!(deliveries.len(), 1_000);
+    assert!(deliveries.iter().all(|delivery| delivery.state.name() == StateName::Delivered && delivery.attempts == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a15_a_fault_of_the_program_is_an_attempt() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::failure(FailureKind::Internal)]);
+    world.subscribe("a", json!({"retry": {"attempts": 2, "schedule_s": [10.0], "jitter": 0}})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(seconds(60)).await;
+    assert_eq!((world.state(id).await, world.outcomes(id).await), (StateName::Dead, vec![Outcome::Unreachable; 2]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn deliveries_of_one_action_go_one_after_the_other() {
     let world = World::new().await;
     world.transport.on("https://a.example/", [Scripted::status(500), Scripted::status(500), Scripted::status(200)]);
@@ -216,11 +268,11 @@ async fn the_next_of_an_action_goes_when_the_first_is_dead_or_cancelled() {
     world.advance(seconds(1)).await;
     assert_eq!((world.state(first).await, world.state(second).await), (StateName::Dead, StateName::Pending));
     assert_eq!(world.sent("a", "n"), ["1", "2"]);
-    world.queue.cancel(second).await.unwrap();
+    world.queue.cancel(&Actor::server(), second).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.sent("a", "n"), ["1", "2", "3"]);
     assert_eq!(world.state(third).await, StateName::Delivered);
-    world.queue.retry(first).await.unwrap();
+    world.queue.retry(&Actor::server(), first).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.state(first).await, StateName::Delivered, "a dead one that a person retries goes at once");
 }
@@ -248,15 +300,15 @@ async fn a_cancelled_delivery_is_not_sent_and_a_dead_one_can_be_retried() {
     world.subscribe("a", json!({"minimum_delay_s": 10})).await;
     let cancelled = world.emit("1", 1).await.deliveries[0];
     let dead = world.emit("2", 2).await.deliveries[0];
-    world.queue.cancel(cancelled).await.unwrap();
+    world.queue.cancel(&Actor::server(), cancelled).await.unwrap();
     world.advance(seconds(11)).await;
     assert_eq!(world.sent("a", "n"), ["2"]);
     assert_eq!((world.state(cancelled).await, world.state(dead).await), (StateName::Cancelled, StateName::Dead));
-    world.queue.retry(dead).await.unwrap();
+    world.queue.retry(&Actor::server(), dead).await.unwrap();
     world.advance(Duration::from_millis(1)).await;
     assert_eq!(world.outcomes(dead).await, [Outcome::Refused, Outcome::Delivered]);
     assert_eq!(world.attempts(dead).await[1].number, 2, "the counter is kept");
-    assert!(world.queue.retry(dead).await.is_err(), "what is delivered is not sent again");
+    assert!(world.queue.retry(&Actor::server(), dead).await.is_err(), "what is delivered is not sent again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +316,7 @@ async fn a_delivery_that_is_cancelled_at_once_is_not_sent() {
     let world = World::new().await;
     world.subscribe("a", json!({})).await;
     let id = world.emit("1", 1).await.deliveries[0];
-    world.queue.cancel(id).await.unwrap();
+    world.queue.cancel(&Actor::server(), id).await.unwrap();
     world.advance(seconds(60)).await;
     assert_eq!((world.handed_over("a").len(), world.state(id).await), (0, StateName::Cancelled));
 }
@@ -286,7 +338,7 @@ async fn a_delivery_that_a_person_retries_while_it_is_in_flight_goes_again_at_on
     world.subscribe("a", json!({})).await;
     let id = world.emit("1", 1).await.deliveries[0];
     world.advance(seconds(1)).await;
-    world.queue.retry(id).await.unwrap();
+    world.queue.retry(&Actor::server(), id).await.unwrap();
     world.advance(seconds(5)).await;
     assert_eq!(world.outcomes(id).await, [Outcome::UnexpectedResponse, Outcome::Delivered]);
 }
@@ -311,7 +363,7 @@ async fn a_retried_delivery_is_rendered_with_the_mended_template() {
     world.advance(seconds(1)).await;
     assert_eq!(world.outcomes(broken).await, [Outcome::NotRendered]);
     world.change(id, json!({"request": {"url": "https://a.example/?id={ActionId}"}})).await;
-    world.queue.retry(broken).await.unwrap();
+    world.queue.retry(&Actor::server(), broken).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.state(broken).await, StateName::Delivered);
 }
@@ -321,7 +373,7 @@ async fn deleting_a_subscription_ends_its_deliveries_as_cancelled() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"minimum_delay_s": 60})).await;
     world.emit_many(2_500).await;
-    world.queue.delete_subscription(id, None).await.unwrap();
+    world.queue.delete_subscription(&Actor::server(), id, None).await.unwrap();
     world.queue.end_orphans().await.unwrap();
     world.advance(seconds(120)).await;
     assert_eq!(world.handed_over("a").len(), 0);

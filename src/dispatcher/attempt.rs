@@ -51,6 +51,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub outcome: Option<Outcome>,
+    /// Whether our own side could not send; there is no attempt then, and the delivery is due as before.
+    pub not_sent: bool,
     pub retry_after: Option<Duration>,
     /// When the delivery is due again, if it is.
     pub due_at: Option<Timestamp>,
@@ -77,12 +79,18 @@ impl Workshop {
         let mut passed = false;
         let performed = AssertUnwindSafe(self.perform(&job, &mut passed)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(delivery.id = %delivery, "an attempt panicked; it is recorded as failed on our side");
-            Some(self.not_sent(&job, Failure { kind: FailureKind::Local, detail: "internal error of the sender".into() }))
+            Some(self.not_sent(&job, Failure { kind: FailureKind::Internal, detail: "internal error of the sender".into() }))
         });
         // What could not be settled is still due, and is looked at again after a moment.
         let again = self.clock.now().after(UNSETTLED_WAIT);
-        let mut ended =
-            Ended { outcome: None, retry_after: None, due_at: Some(again), left_gate: paced && !passed, is_probe: job.is_probe };
+        let mut ended = Ended {
+            outcome: None,
+            not_sent: false,
+            retry_after: None,
+            due_at: Some(again),
+            left_gate: paced && !passed,
+            is_probe: job.is_probe,
+        };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }
@@ -147,6 +155,17 @@ impl Workshop {
         let rules = &job.subscription.rules;
         let retry = &job.subscription.spec.retry;
         let judgement = judge(&performed.exchange, rules.success_response.as_ref(), rules.error_response.as_ref(), retry.profile, now);
+        if judgement.verdict == Verdict::NotSent {
+            ended.not_sent = true;
+            tracing::warn!(
+                account = %job.subscription.spec.account,
+                subscription.id = %job.subscription.id,
+                delivery.id = %job.row.delivery,
+                reason = judgement.reason,
+                "not sent, for a failure of our own side; the delivery stays due"
+            );
+            return;
+        }
         let seed = jitter_seed(job.row.delivery.raw(), performed.number);
         let follows = next(now, performed.number, retry, &judgement, seed);
         ended.outcome = Some(judgement.outcome);

@@ -181,12 +181,15 @@ impl Dispatcher {
             }
             if let Some(outcome) = ended.outcome {
                 let was_failing = lane.health.is_failing();
-                lane.health.note(outcome);
+                lane.note_outcome(outcome);
                 if was_failing && !lane.health.is_failing() {
                     // Alive again, it does not wait among the dead.
                     let place = self.held.iter().position(|held| *held == subscription);
                     self.ready.extend(place.and_then(|place| self.held.remove(place)));
                 }
+            }
+            if ended.not_sent {
+                lane.note_not_sent(instant);
             }
             if let Some(wait) = ended.retry_after.filter(|wait| !wait.is_zero()) {
                 lane.pause(instant + wait);

@@ -9,13 +9,16 @@
 //! loses none of it, a power cut at most those 50 ms, which repeats an attempt and never loses one.
 
 mod verbs;
+pub mod archive;
 mod notices;
 mod embedded;
 mod options;
 mod writer;
+mod syncer;
 mod ledger;
 mod reader;
 mod listing;
+mod check;
 mod cache;
 mod layout;
 mod record;
@@ -25,6 +28,7 @@ mod sled;
 mod redb;
 mod folder;
 
+pub use check::CheckReport;
 pub use embedded::EmbeddedStore;
 pub use folder::{Engine, FolderLock, Location, OpenError, open, open_folder};
 pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix};
@@ -35,7 +39,7 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DeliveryQuery,
-    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Settlement, StoreError, SubscriptionCounts,
+    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -44,6 +48,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::archive::{ArchivePage, ArchivePlace, Archived};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -78,10 +83,26 @@ pub trait Store: Debug + Send + Sync {
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError>;
 
     /// Ends a pending or dead delivery as cancelled.
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError>;
+    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
+        self.cancel_noted(delivery, at, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError>;
 
     /// Makes a pending or dead delivery due at `at`, its counters kept, with this template version if given.
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError>;
+    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
+        self.retry_noted(delivery, at, template_version, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError>;
 
     /// Ends up to `limit` waiting deliveries of a subscription as cancelled; answers how many. Zero: none is left.
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError>;
@@ -107,8 +128,11 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
-    /// All configuration.
+    /// All configuration but the audit log, which is read in parts by [`Store::records`].
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// Records of one kind, the last id first.
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError>;
 
     /// How many deliveries of each subscription are in which state.
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;
@@ -116,6 +140,13 @@ pub trait Store: Debug + Send + Sync {
     /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
     /// their deliveries and attempts, and idempotency keys that expired before `now`.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
+    /// The next part of everything that is kept but configuration, oldest first; see [`archive`].
+    async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError>;
+
+    /// Stores parts of an archive, in its order; on disk when this returns. What is there already stays
+    /// as it is. Answers how many parts were new.
+    async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError>;
 
     /// What commits tell the dispatcher.
     fn notices(&self) -> Arc<CommitNotices>;

@@ -174,6 +174,60 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
+    /// The sealed secrets of a subscription, by its id.
+    Secret,
+    /// An entry of the audit log, by its id, which is in order of time.
+    Audit,
+}
+
+/// Which records of one kind to read.
+#[derive(Debug, Clone)]
+pub struct RecordQuery {
+    /// The kind.
+    pub kind: ConfigurationKind,
+    /// Only those whose id is this one or comes after it; empty: all.
+    pub from: String,
+    /// Only those whose id comes before this one: where the last page ended.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl ConfigurationKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Account,
+        Self::Subscription,
+        Self::TemplateVersion,
+        Self::EventType,
+        Self::Key,
+        Self::Replay,
+        Self::Setting,
+        Self::Secret,
+        Self::Audit,
+    ];
+
+    /// Its stable name, as in archives.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Subscription => "subscription",
+            Self::TemplateVersion => "template_version",
+            Self::EventType => "event_type",
+            Self::Key => "key",
+            Self::Replay => "replay",
+            Self::Setting => "setting",
+            Self::Secret => "secret",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// One record of configuration. The value is JSON that its owner reads.

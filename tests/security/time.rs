@@ -10,7 +10,7 @@ use postrider::clock::{Clock, ScriptedClock, Timestamp};
 use postrider::delivery::DeliveryState;
 use postrider::dispatcher::{Dispatcher, DispatcherSettings};
 use postrider::event::EventData;
-use postrider::queue::{Account, DeliveryQuery, IncomingEvent, Queue};
+use postrider::queue::{Account, Actor, DeliveryQuery, IncomingEvent, Queue};
 use postrider::request::send::{Scripted, ScriptedTransport};
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use serde_json::json;
@@ -64,12 +64,15 @@ impl Town {
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
         let queue = Arc::new(Queue::open(store, clock.clone(), 1, DAY).await.unwrap());
         queue
-            .create_account(Account { id: "acme".parse().unwrap(), name: "Acme".into(), fields: vec![], created_at: clock.now() })
+            .create_account(
+                &Actor::server(),
+                Account { id: "acme".parse().unwrap(), name: "Acme".into(), fields: vec![], created_at: clock.now() },
+            )
             .await
             .unwrap();
         let spec = json!({"account": "acme", "name": "x", "event_types": ["action.*"], "retry": retry,
             "request": {"url": "https://a.example/?i={ActionId}&s={Status}"}});
-        queue.create_subscription(serde_json::from_value(spec).unwrap()).await.unwrap();
+        queue.create_subscription(&Actor::server(), serde_json::from_value(spec).unwrap()).await.unwrap();
         let stop = CancellationToken::new();
         let dispatcher = Dispatcher::new(queue.clone(), Arc::new(transport.clone()), clock.clone(), DispatcherSettings::default());
         tokio::spawn(dispatcher.run(stop.clone()));
@@ -155,7 +158,7 @@ async fn b6_waits_of_decades_are_cut_and_break_no_timer() {
         assert_eq!(world.handed_over(host).len(), 2, "{host}");
         let subscriptions: Vec<_> = world.queue.registry().subscriptions().map(|subscription| subscription.id).collect();
         for id in subscriptions {
-            world.queue.delete_subscription(id, None).await.unwrap();
+            world.queue.delete_subscription(&Actor::server(), id, None).await.unwrap();
         }
     }
     // An event from the far future, with the longest delay on top, is put off for 60 days at most.
