@@ -19,6 +19,14 @@ pub struct Settings {
     pub data: PathBuf,
     /// Address and port on which the API is served.
     pub listen: SocketAddr,
+    /// The file with the keys that seal secrets at rest; `master.key` in the data folder if it is not set.
+    pub master_key_file: Option<PathBuf>,
+    /// The keys themselves, from the variable `POSTRIDER_MASTER_KEY` and from nowhere else; they win over the file.
+    #[serde(skip)]
+    pub master_key: Option<Secret>,
+    /// Removes the sealed secrets at this start, since their key is lost. A flag only.
+    #[serde(skip)]
+    pub discard_secrets: bool,
     /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
     pub store: String,
     /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.
@@ -95,6 +103,9 @@ impl Default for Settings {
         Self {
             data: "postrider-data".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            master_key_file: None,
+            master_key: None,
+            discard_secrets: false,
             store: "sled".into(),
             allow_private: false,
             allow: Vec::new(),
@@ -161,8 +172,13 @@ impl Settings {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
         let known = known_names();
+        let mut master_key = None;
         for (name, value) in variables {
             let Some(name) = name.strip_prefix("POSTRIDER_").map(str::to_ascii_lowercase) else { continue };
+            if name == "master_key" {
+                master_key = Some(Secret::new(value));
+                continue;
+            }
             // Lists are written with commas; variables of the clients (`POSTRIDER_URL`) are not settings.
             if known.contains(&name) {
                 builder = builder.set_override(name.as_str(), from_text(&name, &value))?;
@@ -171,7 +187,7 @@ impl Settings {
         for (name, value) in flags {
             builder = builder.set_override(*name, from_text(name, value))?;
         }
-        let settings: Self = builder.build()?.try_deserialize()?;
+        let settings = Self { master_key, ..builder.build()?.try_deserialize()? };
         settings.check()?;
         Ok(settings)
     }
@@ -241,6 +257,12 @@ impl Settings {
             engine @ ("sled" | "redb") => format!("{engine}:{}", self.data.join("store").display()),
             location => location.to_owned(),
         }
+    }
+
+    /// The file with the master keys.
+    #[must_use]
+    pub fn master_key_file(&self) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| self.data.join("master.key"))
     }
 
     /// How long idempotency keys are remembered.
@@ -313,6 +335,20 @@ mod tests {
         assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
         assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
         assert!(!format!("{settings:?}").contains("geheim"), "{settings:?}");
+    }
+
+    #[test]
+    fn the_master_key_comes_from_its_variable_and_is_not_shown() {
+        let variables = [("POSTRIDER_MASTER_KEY", "geheim"), ("POSTRIDER_MASTER_KEY_FILE", "/keys/master")];
+        let settings = Settings::read(None, variables.map(|(name, value)| (name.to_owned(), value.to_owned())), &[]).unwrap();
+        assert_eq!(settings.master_key.as_ref().unwrap().expose(), "geheim");
+        assert_eq!(settings.master_key_file(), Path::new("/keys/master"));
+        assert_eq!(Settings::default().master_key_file(), Path::new("postrider-data/master.key"));
+        assert!(!format!("{settings:?}{}", serde_json::to_string(&settings).unwrap()).contains("geheim"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("postrider.toml");
+        std::fs::write(&file, "master_key = \"x\"").unwrap();
+        assert!(Settings::read(Some(&file), [], &[]).is_err(), "a file of settings is read by many and holds no key");
     }
 
     #[test]

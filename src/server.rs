@@ -1,7 +1,7 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
@@ -30,7 +30,9 @@ use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
+use crate::queue::{
+    ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets, draw_key_text, sweep, unlock,
+};
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
     EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
@@ -76,6 +78,12 @@ pub enum StartError {
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
+    /// The secrets in the store cannot be opened.
+    #[error("the stored secrets cannot be used")]
+    Secrets(#[from] UnlockError),
+    /// The secrets in the store cannot be removed.
+    #[error("the stored secrets were not removed")]
+    Discard(#[source] ConfigureError),
     /// The configuration in the store cannot be read.
     #[error("the stored configuration cannot be read")]
     Configuration(#[source] StoreError),
@@ -152,7 +160,17 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
-        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
+        if settings.discard_secrets {
+            let count = discard_secrets(&*store).await.map_err(StartError::Discard)?;
+            tracing::warn!(
+                subscriptions = count,
+                "stored secrets were removed; these subscriptions do not send until theirs are set again"
+            );
+        }
+        let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
+        let vault = unlock(&*store, &source, Arc::new(rng)).await?;
+        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
+        let queue = queue.map_err(StartError::Configuration)?;
         let queue = Arc::new(queue);
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);

@@ -63,10 +63,10 @@ fn every_link_leads_somewhere() {
             count += 1;
             let (file, place) = link.split_once('#').unwrap_or((&link, ""));
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
-            let known = fs::read_to_string(&target)
-                .is_ok_and(|text| place.is_empty() || text.lines().any(|line| line.starts_with('#') && anchor(line) == place))
-                || (place.is_empty() && target.is_dir());
-            if !(known || place.is_empty() && target.exists()) {
+            let has_place =
+                || fs::read_to_string(&target).is_ok_and(|text| text.lines().any(|line| line.starts_with('#') && anchor(line) == place));
+            let known = if place.is_empty() { target.exists() } else { has_place() };
+            if !known {
                 broken.push(format!("{}: {link}", page.strip_prefix(root()).unwrap().display()));
             }
         }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "sim/channel.rs"]
+mod channel;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/world.rs"]

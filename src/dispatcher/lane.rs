@@ -318,6 +318,7 @@ mod tests {
             updated_at: NOW,
             spec: Arc::new(spec),
             rules: Arc::new(rules),
+            secrets: Arc::default(),
         };
         let mut lane = Lane::new(subscription, None, 32);
         // A lane begins with a scan; here it found nothing.

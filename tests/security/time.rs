@@ -12,6 +12,8 @@ use postrider::dispatcher::{Dispatcher, DispatcherSettings};
 use postrider::event::EventData;
 use postrider::queue::{Account, Actor, DeliveryQuery, IncomingEvent, Queue};
 use postrider::request::send::{Scripted, ScriptedTransport};
+use postrider::rng::SeededRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use serde_json::json;
 use tokio::time::Instant;
@@ -62,7 +64,8 @@ impl Town {
             Arc::new(SetClock { clock: ScriptedClock::starting_at("2026-11-22T12:00:00Z".parse().unwrap()), offset_ms: AtomicI64::new(0) });
         let options = StoreOptions { tag: 1, clock: clock.clone(), ..StoreOptions::default() };
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
-        let queue = Arc::new(Queue::open(store, clock.clone(), 1, DAY).await.unwrap());
+        let vault = Vault::new(MasterKeys::draw(&SeededRng::new(7)), Arc::new(SeededRng::new(1)));
+        let queue = Arc::new(Queue::open(store, clock.clone(), 1, DAY, vault).await.unwrap());
         queue
             .create_account(
                 &Actor::server(),
