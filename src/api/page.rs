@@ -14,6 +14,8 @@ use super::problem::Invalid;
 const LIMIT_DEFAULT: usize = 50;
 /// How many items a page has at most.
 const LIMIT_MAX: usize = 200;
+/// Most parameters of one call.
+const PARAMETERS_MAX: usize = 50;
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
@@ -86,7 +88,14 @@ impl Parameters {
     /// Reads a query string; a parameter whose name is not in `known` (or begins with an entry that
     /// ends in a dot) is an error, since a filter that is silently ignored shows too much.
     pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, ApiError> {
-        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+        let pairs: Vec<(String, String)> = {
+            let parsed = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            parsed.into_owned().take(PARAMETERS_MAX + 1).collect()
+        };
+        if pairs.len() > PARAMETERS_MAX {
+            let detail = format!("more than {PARAMETERS_MAX} parameters; ask for less at once");
+            return Err(ApiError::invalid(vec![Invalid::new("", "too_many_parameters", detail)]));
+        }
         for (name, _) in &pairs {
             let is_known = known.iter().any(|known| name == known || (known.ends_with('.') && name.starts_with(known)));
             if !is_known {
@@ -141,7 +150,10 @@ impl Parameters {
     pub fn cursor(&self) -> Result<Option<u128>, ApiError> {
         self.get("cursor")
             .map(|text| {
-                u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
+                u128::from_str_radix(text, 16)
+                    .ok()
+                    .filter(|_| text.len() == 32 && !text.starts_with('+'))
+                    .ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
             })
             .transpose()
     }

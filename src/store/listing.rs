@@ -1,7 +1,7 @@
 //! Lists, newest first, a page at a time.
 //!
-//! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows: a filter that fits little gives short pages,
-//! each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
+//! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows and ends at [`PAGE_BYTES_MAX`]: a filter that
+//! fits little, and events that are large, give short pages, each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
@@ -19,6 +19,9 @@ use crate::id::{DeliveryId, EventId, SubscriptionId};
 
 /// Most rows that one page looks at.
 pub(super) const ROWS_PER_PAGE_MAX: usize = 10_000;
+
+/// Bytes of records after which a page ends.
+const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Most rows of one subscription that are read ahead while several are merged.
 const ROWS_AHEAD_MAX: usize = 256;
@@ -42,6 +45,7 @@ struct Findings<T> {
     items: Vec<T>,
     limit: usize,
     seen: usize,
+    bytes: usize,
     /// The row seen last.
     last: Option<u128>,
     more: bool,
@@ -49,12 +53,12 @@ struct Findings<T> {
 
 impl<T> Findings<T> {
     fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), limit: limit.max(1), seen: 0, last: None, more: false }
+        Self { items: Vec::new(), limit: limit.max(1), seen: 0, bytes: 0, last: None, more: false }
     }
 
     /// Whether the row `id`, which is there, is still to be looked at.
     fn takes(&mut self, id: u128) -> bool {
-        self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX;
+        self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX || self.bytes >= PAGE_BYTES_MAX;
         if !self.more {
             self.seen += 1;
             self.last = Some(id);
@@ -78,7 +82,10 @@ impl Reader {
                 return ControlFlow::Break(());
             }
             match matching_event(query, EventId::from_raw(id), key, value) {
-                Ok(event) => found.items.extend(event.map(Arc::new)),
+                Ok(event) => {
+                    found.bytes += event.as_ref().map_or(0, |_| value.len());
+                    found.items.extend(event.map(Arc::new));
+                }
                 Err(_) => damaged.push((Tree::Events, key.to_vec())),
             }
             ControlFlow::Continue(())

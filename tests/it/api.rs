@@ -46,7 +46,7 @@ async fn wait_until_delivered(running: &Running, delivery: &str) -> Value {
 }
 
 #[tokio::test]
-async fn numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
+async fn j6_numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
     let running = Running::start().await;
     let receiver = Receiver::start().await;
     let body = r#"{"p":{Payout},"b":{SubId1},"e":{SubId2},"l":{SubId3},"t":"{Amount}"}"#;
@@ -68,7 +68,7 @@ async fn numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
 }
 
 #[tokio::test]
-async fn a_repeat_with_the_same_key_is_the_same_event() {
+async fn h8_a_repeat_with_the_same_key_is_the_same_event() {
     let running = Running::start().await;
     running.subscribe("http://127.0.0.1:9/", json!({"state": "paused"})).await;
     let event = r#"{"account":"acme","type":"action.tracked","key":"k1","data":{"ActionId":"1","Payout":5.00}}"#;
@@ -370,7 +370,7 @@ async fn deliveries_are_retried_and_cancelled_over_the_api() {
 }
 
 #[tokio::test]
-async fn a_full_queue_answers_429_and_loses_nothing() {
+async fn g10_a_full_queue_answers_429_and_loses_nothing() {
     let running = Running::with(|settings| {
         settings.store = "memory:".into();
         settings.waiting_per_subscription_max = 2;
