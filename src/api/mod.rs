@@ -6,6 +6,8 @@
 mod accounts;
 mod auth;
 mod body;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod deliveries;
 mod error;
 mod events;
@@ -90,7 +92,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route_layer(axum::middleware::from_fn_with_state(state.clone(), auth::require_key));
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "dashboard")]
+    let router = router.route("/", get(dashboard::show)).route("/assets/{file}", get(dashboard::show));
+    router
         .merge(keyed)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
