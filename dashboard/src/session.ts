@@ -39,7 +39,9 @@ export async function signIn(key: string): Promise<void> {
     throw error;
   }
   const before = session.get();
-  if (before.state === "in" && before.me.key.id !== me.key.id) location.hash = "#/";
+  // A rotated key goes on where the old one stood; another's starts at the beginning.
+  const same = before.state === "in" && before.me.key.scope === me.key.scope && before.me.key.account === me.key.account;
+  if (before.state === "in" && !same) location.hash = "#/";
   sessionStorage.setItem(KEY, key);
   const kept = sessionStorage.getItem(ACCOUNT) ?? "";
   const seen = me.accounts === "all" || me.accounts.includes(kept);

@@ -415,6 +415,7 @@ export const texts = {
     md5: "The MD5 digest in hex; nothing for nothing.",
     sha256: "The SHA-256 digest in hex; nothing for nothing.",
     join: "The text once for each entry of a list, with commas between. i.sku is a field of an entry, i.index its number.",
+    index: "The number of the entry, from 1.",
     raw: "Without any encoding. The value can then change the request; use with care.",
   } as Record<string, string>,
   panel: {
@@ -433,6 +434,7 @@ export const texts = {
     response: "Answer",
     noUrl: "Write a URL to see the request here, exactly as it would be sent.",
     noRequest: "No request can be made yet:",
+    notWanted: "This event would not be sent to this subscription:",
     sameAsSent: "The preview is made by the code that sends. Nothing is sent or stored by it.",
     testHint: "Sends one real request with what is on the screen, saved or not. Nothing is queued or repeated.",
     send: "Send test now",

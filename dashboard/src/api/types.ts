@@ -210,12 +210,18 @@ export interface EventField {
   name: string;
   type: string;
   meaning: string;
-  example: string;
+  /** Text, or JSON for lists. */
+  example: unknown;
+  /** Whether the reporter sends it, or the server fills it in. */
+  provider?: "sender" | "system";
+  /** The fields of each entry of a list. */
+  fields?: EventField[];
 }
 
 export interface EventType {
   type: string;
   family: string;
+  family_label: string;
   description: string;
   fields: EventField[];
   operator_defined: boolean;
@@ -293,6 +299,8 @@ export interface Preview {
   request: SentRequest | null;
   errors: Invalid[];
   warnings: Warning[];
+  /** Whether the subscription wants the event that was tried, and why not. */
+  event: { wanted: boolean; type: string; why: string } | null;
 }
 
 export interface ResponseVerdict {

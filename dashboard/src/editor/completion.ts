@@ -1,6 +1,7 @@
 // What can be written inside braces: the macros of the event types, and the functions.
 import { type Completion, type CompletionContext, type CompletionResult, snippet } from "@codemirror/autocomplete";
 import type { EventField } from "../api/types";
+import { exampleText } from "../example";
 import { texts } from "../texts";
 
 export interface Macro extends EventField {
@@ -50,8 +51,17 @@ export function completionSource(macros: () => Macro[]) {
       const word = context.matchBefore(/\w*/);
       return { from: word?.from ?? context.pos, options: options(macros(), "braces"), validFor: /^\w*$/ };
     }
-    return { from: context.pos - (found[1]?.length ?? 0), options: options(macros(), opened ? "opened" : "argument"), validFor: /^[\w.]*$/ };
+    return { from: context.pos - (found[1]?.length ?? 0), options: [...itemOptions(macros(), before), ...options(macros(), opened ? "opened" : "argument")], validFor: /^[\w.]*$/ };
   };
+}
+
+/** The fields of the entries of the lists that `text` is going through with `join`: `i.sku`. */
+function itemOptions(macros: Macro[], text: string): Completion[] {
+  return [...text.matchAll(/join\(\s*(\w+)\s*,\s*(\w+)\s*,/g)].flatMap(([, list, variable]) => {
+    const fields = macros.find((macro) => macro.name === list)?.fields ?? [];
+    const index: EventField = { name: "index", type: "number", meaning: texts.functions.index ?? "", example: "1" };
+    return [...fields, index].map((field) => ({ label: `${variable}.${field.name}`, detail: field.type, type: "variable", boost: 2, info: info(field.meaning, exampleText(field)) }));
+  });
 }
 
 function options(macros: Macro[], where: "opened" | "argument" | "braces"): Completion[] {
@@ -59,7 +69,7 @@ function options(macros: Macro[], where: "opened" | "argument" | "braces"): Comp
     label: macro.name,
     detail: macro.type,
     type: "variable",
-    info: info(macro.meaning, macro.example, macro.types),
+    info: info(macro.meaning, exampleText(macro), macro.types),
     boost: macro.types.length > 0 ? 1 : 0,
     apply: (view, completion, from, to) => {
       const closed = view.state.sliceDoc(to, to + 1) === "}";

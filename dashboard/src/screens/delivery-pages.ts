@@ -13,8 +13,10 @@ export interface Row {
 
 /** The rows after `page` was read from just below `upper`; `whole` if nothing follows the page. */
 export function merge<T extends Row>(rows: T[], page: T[], upper: string | undefined, whole: boolean): T[] {
-  const last = page.at(-1)?.id;
+  const [last, lowest] = [page.at(-1)?.id, rows.at(-1)?.id];
   if (last === undefined && !whole) return rows;
+  // The next older page, as nearly always: nothing is between.
+  if (lowest !== undefined && upper === lowest) return [...rows, ...page];
   const covered = (id: string) => (upper === undefined || id < upper) && (whole || (last !== undefined && id >= last));
   const kept = rows.filter((row) => !covered(row.id));
   return [...kept, ...page].sort((a, b) => (a.id < b.id ? 1 : a.id > b.id ? -1 : 0));
@@ -26,7 +28,7 @@ export function leavesGap<T extends Row>(rows: T[], page: T[], whole: boolean): 
   return !whole && top !== undefined && last !== undefined && last > top;
 }
 
-export const PAGE = 100;
+export const PAGE = 200;
 
 export interface Pages<T> {
   rows: T[];

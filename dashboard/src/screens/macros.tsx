@@ -6,6 +6,7 @@ import { useDirectory } from "../directory";
 import { address, go } from "../router";
 import { rights } from "../session";
 import { forgetEventTypes, useEventTypes } from "../subscription/use-catalogue";
+import { exampleText } from "../example";
 import { texts } from "../texts";
 import { Button, CopyButton, FailureNote, Field, Head, Skeleton } from "../ui/basics";
 import { Confirm, Dialog, tell } from "../ui/dialog";
@@ -73,7 +74,7 @@ function Catalogue({ query, again }: { query: Record<string, string>; again: () 
           <div class="catalogue-actions">
             <CopyButton
               label={t.copySample}
-              text={`{"type": ${JSON.stringify(type.type)}, "data": ${writeExact(Object.fromEntries(type.fields.map((field) => [field.name, field.example])), 0)}}`}
+              text={`{"type": ${JSON.stringify(type.type)}, "data": ${writeExact(Object.fromEntries(type.fields.filter((field) => field.provider !== "system").map((field) => [field.name, field.example])), 0)}}`}
             />
             {!type.wildcard && <span class="muted">{t.notWildcard}</span>}
             {operator && type.operator_defined && (
@@ -101,7 +102,7 @@ function Catalogue({ query, again }: { query: Record<string, string>; again: () 
                     <td class="muted">{field.type}</td>
                     <td>{field.meaning}</td>
                     <td>
-                      <code class="example">{field.example}</code>
+                      <code class="example">{exampleText(field)}</code>
                     </td>
                   </tr>
                 ))}

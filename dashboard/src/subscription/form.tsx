@@ -131,7 +131,7 @@ export function SubscriptionForm(props: FormProps) {
 function EventTypes({ draft, types, onChange, faults }: { draft: SubscriptionSpec; types: EventType[]; onChange: (patterns: string[]) => void; faults: string[] }) {
   const chosen = draft.event_types;
   const toggle = (pattern: string) => onChange(chosen.includes(pattern) ? chosen.filter((other) => other !== pattern) : [...chosen, pattern]);
-  const families = [...new Set(types.map((type) => type.family))];
+  const families = [...new Set(types.map((type) => type.family_label))];
   const prefixes = [...new Set(types.filter((type) => type.wildcard).map((type) => type.type.split(".")[0] ?? ""))].filter(
     (prefix) => types.filter((type) => type.wildcard && type.type.startsWith(`${prefix}.`)).length > 1,
   );
@@ -163,7 +163,7 @@ function EventTypes({ draft, types, onChange, faults }: { draft: SubscriptionSpe
         {families.map((family) => (
           <div class="type-group" key={family}>
             <h3>{family}</h3>
-            {types.filter((type) => type.family === family).map((type) => box(type.type, type.description, type.type, coveredBy(type)))}
+            {types.filter((type) => type.family_label === family).map((type) => box(type.type, type.description, type.type, coveredBy(type)))}
           </div>
         ))}
       </details>

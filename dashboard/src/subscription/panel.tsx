@@ -23,7 +23,7 @@ interface Props {
   id: string | undefined;
   /** Whether the draft differs from what is saved. */
   changed: boolean;
-  onFaults: (faults: Invalid[], warnings: Warning[]) => void;
+  onFaults: (faults: Invalid[]) => void;
 }
 
 type Tab = "preview" | "test" | "response";
@@ -174,15 +174,16 @@ function PreviewView({ draft, event, onFaults }: { draft: SubscriptionSpec; even
           setPreview(result);
           setFailure(undefined);
           setBusy(false);
-          onFaults(result.errors, result.warnings);
+          onFaults(result.errors);
         },
         (error: unknown) => {
           if (abort.signal.aborted) return;
           const failed = Failure.of(error);
+          const errors = failed.errors.map((fault) => ({ ...fault, pointer: fault.pointer.replace(/^\/subscription/, "") }));
           setFailure(failed.status === 422 ? undefined : failed);
-          if (failed.status === 422) setPreview({ request: null, errors: failed.errors, warnings: [] });
+          if (failed.status === 422) setPreview({ request: null, errors, warnings: [], event: null });
           setBusy(false);
-          onFaults(failed.errors, []);
+          onFaults(errors);
         },
       );
     }, PAUSE_MS);
@@ -196,6 +197,11 @@ function PreviewView({ draft, event, onFaults }: { draft: SubscriptionSpec; even
   return (
     <div class={`preview ${busy ? "busy" : ""}`} aria-busy={busy}>
       {failure && <FailureNote failure={failure} />}
+      {preview?.event && !preview.event.wanted && (
+        <Note tone="warn">
+          {t.notWanted} <Words text={preview.event.why} />
+        </Note>
+      )}
       {preview?.request && <RequestView request={preview.request} />}
       {preview && !preview.request && <p class="muted">{t.noRequest}</p>}
       <Findings errors={preview?.errors ?? []} warnings={preview?.warnings ?? []} />

@@ -1,7 +1,7 @@
 // A new subscription: from a ready-made template, from another platform's URL, or from nothing.
 import { useEffect, useState } from "preact/hooks";
-import { all, at, call, Failure, get, post } from "../api/client";
-import type { Imported, Preset, PresetEntry, Subscription, SubscriptionSpec } from "../api/types";
+import { at, call, Failure, get, post } from "../api/client";
+import type { Imported, Listed, Preset, PresetEntry, Subscription, SubscriptionSpec } from "../api/types";
 import { refreshDirectory, useDirectory } from "../directory";
 import { address, go, setGuard } from "../router";
 import { chosenAccount, rights, session } from "../session";
@@ -92,7 +92,7 @@ function Gallery() {
   const [failure, setFailure] = useState<Failure>();
   const [wanted, setWanted] = useState("");
   useEffect(() => {
-    all<PresetEntry>("/v1/presets").then(setPresets, (error: unknown) => setFailure(Failure.of(error)));
+    get<Listed<PresetEntry>>("/v1/presets").then((list) => setPresets(list.data), (error: unknown) => setFailure(Failure.of(error)));
   }, []);
   const found = presets?.filter((preset) => `${preset.title} ${preset.receiver} ${preset.name}`.toLowerCase().includes(wanted.toLowerCase()));
   return (

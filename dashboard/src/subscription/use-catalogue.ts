@@ -1,7 +1,7 @@
 // The event types and the macros they give, for the form, completion and the catalogue.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all } from "../api/client";
-import type { Account, EventType } from "../api/types";
+import { get } from "../api/client";
+import type { Account, EventType, Listed } from "../api/types";
 import type { Macro } from "../editor/completion";
 import { texts } from "../texts";
 
@@ -10,7 +10,7 @@ let kept: Promise<EventType[]> | undefined;
 export function useEventTypes(): EventType[] {
   const [types, setTypes] = useState<EventType[]>([]);
   useEffect(() => {
-    kept ??= all<EventType>("/v1/event-types");
+    kept ??= get<Listed<EventType>>("/v1/event-types").then((list) => list.data);
     kept.then(setTypes, () => (kept = undefined));
   }, []);
   return types;
