@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -20,14 +24,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, OperatorKey, Readiness};
-use crate::clock::{Clock, PreciseClock};
+use crate::api::{self, ApiState, Gate, Readiness};
+use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Queue, RetentionSettings, StoreError, sweep};
+use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
+use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreOptions};
 
 /// Time for a client to send the head of a request.
@@ -97,7 +102,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    operator_key: String,
+    operator_key: Secret,
     operator_key_file: PathBuf,
     queue: Arc<Queue>,
     ready: Readiness,
@@ -157,11 +162,16 @@ impl Server {
             transport,
             guard,
             clock,
-            operator_key: Arc::new(OperatorKey::new(&operator_key)),
+            rng: Arc::new(rng),
+            gate: Arc::new(Gate::new(
+                Key::of_operator(operator_key.expose(), written_at(&key_file), queue.operator_last_use()),
+                settings.authentication_failures_per_minute,
+                settings.trusted_proxies.clone(),
+            )),
             body_bytes_max: settings.body_bytes_max,
             ready: ready.clone(),
         });
-        let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
+        let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
         let server = Self {
             address,
             operator_key,
@@ -187,7 +197,7 @@ impl Server {
     /// The operator's key.
     #[must_use]
     pub fn operator_key(&self) -> &str {
-        &self.operator_key
+        self.operator_key.expose()
     }
 
     /// The file that holds the operator's key.
@@ -231,6 +241,9 @@ impl Server {
         let _ = self.dispatcher.await;
         self.sweep.abort();
         let _ = self.sweep.await;
+        if let Err(error) = self.queue.save_last_uses().await {
+            tracing::warn!(%error, "when API keys were used last was not saved");
+        }
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
@@ -247,22 +260,40 @@ fn create_folder(path: &Path) -> Result<(), StartError> {
 }
 
 /// The operator's key; at the first start it is drawn and written, readable by its owner alone.
-fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
+fn operator_key(path: &Path, rng: &dyn Rng) -> Result<Secret, StartError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() >= 16 => {
+            warn_if_readable(path);
+            return Ok(Secret::new(text.trim()));
+        }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let mut bits = [0; 32];
-    rng.fill(&mut bits);
-    let key = format!("prk_{}", base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bits));
+    let key = draw_key_text(rng);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-    writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
+    writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// Warns if others than its owner can read a file that they should not.
+fn warn_if_readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let (path, mode) = (path.display(), format_args!("{mode:o}"));
+        tracing::warn!(%path, %mode, "others can read the operator's key; take that from them with `chmod 600`, and replace the key");
+    }
+}
+
+/// When a file was written last; unknown: the beginning of time.
+fn written_at(path: &Path) -> Timestamp {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since_1970 = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    Timestamp::default().after(since_1970.unwrap_or_default())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -278,10 +309,10 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -292,6 +323,10 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
         // Answers are small and latency counts.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.call(request)
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -18,7 +18,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         // The jitter is a hash, and the hash is in `rng`.
         "delivery" => words(&["rng"]),
         "store" => words(&[]),
-        "queue" => words(&["rng", "store"]),
+        "queue" => words(&["rng", "secret", "store"]),
         "request" => words(&["secret", "template"]),
         "dispatcher" => words(&["rng", "queue", "request"]),
         "api" => words(&["rng", "queue", "store", "template", "request", "dashboard"]),

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
-use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, StoreError};
+use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, EmitError, StoreError};
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -127,6 +127,20 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureKeyError> for ApiError {
+    fn from(error: ConfigureKeyError) -> Self {
+        use ConfigureKeyError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => ConfigureSubscriptionError::UnknownAccount(account).into(),
+            E::NotFound(id) => Self::not_found("key", &id.to_string()),
+            E::Expired(_) => Self::new(StatusCode::CONFLICT, "key_expired", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_keys", message),
             E::Configure(error) => error.into(),
         }
     }

@@ -1,18 +1,25 @@
 //! Between callers and the dispatcher: accept events, lease what is due, settle attempts.
 //!
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
-//! attempt and the state that follows it. What this module adds is the configuration in memory, by
-//! which an event finds its subscriptions, and the list of what is in flight.
+//! attempt and the state that follows it, and so are a change of configuration and its entry in the
+//! audit log. What this module adds is the configuration in memory, by which an event finds its
+//! subscriptions and a call its key, and the list of what is in flight.
 
 mod accept;
+mod audit;
 mod configure;
 mod in_flight;
+mod key;
+mod keys;
 mod registry;
 mod retention;
 
 pub use accept::{EmitError, IncomingEvent};
+pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use in_flight::InFlight;
+pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
+pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
 pub use registry::{Account, Registry};
 pub use retention::{RetentionSettings, sweep};
 
@@ -22,7 +29,7 @@ pub use crate::store::{
 };
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -30,9 +37,10 @@ use tokio::sync::watch;
 use crate::attempt::Attempt;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
-use crate::event::Event;
+use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::store::Store;
+use audit::Deed;
 
 /// The queue of one server. Share it in an [`Arc`].
 #[derive(Debug)]
@@ -45,19 +53,30 @@ pub struct Queue {
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
+    /// How long idempotency keys are remembered.
     key_lifetime: Duration,
+    operator_last_use: LastUse,
+    /// What is on disk of the last uses of API keys.
+    saved_last_uses: Mutex<keys::LastUses>,
 }
 
 impl Queue {
     /// Reads the configuration from `store`.
     ///
-    /// `tag` marks the ids that this process gives to subscriptions and attempts; `key_lifetime` is
+    /// `tag` marks the ids that this process gives to everything but events; `key_lifetime` is
     /// how long idempotency keys are remembered.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
-        let registry = Registry::read(&store.configuration().await?);
+        let records = store.configuration().await?;
+        let registry = Registry::read(&records);
+        let saved_last_uses = keys::read_last_uses(&records);
+        let operator_last_use = LastUse::default();
+        let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
+        for (id, last_use) in created.chain([(KeyRef::Operator, &operator_last_use)]) {
+            saved_last_uses.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
+        }
         Ok(Self {
             store,
             clock,
@@ -67,6 +86,8 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             key_lifetime,
+            operator_last_use,
+            saved_last_uses: Mutex::new(saved_last_uses),
         })
     }
 
@@ -193,25 +214,46 @@ impl Queue {
         }
     }
 
+    /// When the key of the file `operator.key` was used last.
+    #[must_use]
+    pub fn operator_last_use(&self) -> LastUse {
+        self.operator_last_use.clone()
+    }
+
     /// Ends a delivery as cancelled.
     ///
     /// # Errors
     /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
-    pub async fn cancel(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
-        self.store.cancel(id, self.clock.now()).await
+    pub async fn cancel(&self, by: &Actor, id: DeliveryId) -> Result<Delivery, ChangeError> {
+        let delivery = self.store.delivery(id).await?.ok_or(ChangeError::NotFound(id))?;
+        let note = self.audit_record(by, Deed::new(AuditAction::DeliveryCancelled, Some(&delivery.account), &id));
+        self.store.cancel_noted(id, self.clock.now(), Some(note)).await
     }
 
     /// Makes a pending or dead delivery due now, rendered with the subscription's present template.
     ///
     /// # Errors
     /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
-    pub async fn retry(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
+    pub async fn retry(&self, by: &Actor, id: DeliveryId) -> Result<Delivery, ChangeError> {
         let delivery = self.store.delivery(id).await?.ok_or(ChangeError::NotFound(id))?;
         let registry = self.registry();
         let Some(subscription) = registry.subscription(delivery.subscription) else {
             return Err(ChangeError::Decided { delivery: id, state: StateName::Cancelled });
         };
-        self.store.retry(id, self.clock.now(), Some(subscription.template_version)).await
+        let note = self.audit_record(by, Deed::new(AuditAction::DeliveryRetried, Some(&delivery.account), &id));
+        self.store.retry_noted(id, self.clock.now(), Some(subscription.template_version), Some(note)).await
+    }
+
+    /// Whose a subscription is or was; none if it never had a delivery and is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the counts cannot be read.
+    pub async fn account_of(&self, subscription: SubscriptionId) -> Result<Option<AccountId>, StoreError> {
+        if let Some(present) = self.registry().subscription(subscription) {
+            return Ok(Some(present.spec.account.clone()));
+        }
+        // A deleted one's deliveries are kept for a while.
+        Ok(self.store.counts().await?.into_iter().find(|counts| counts.subscription == subscription).map(|counts| counts.account))
     }
 
     /// The counts of every subscription.

@@ -16,7 +16,7 @@ use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Writer};
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DeliveryQuery, DuePage,
-    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, Settlement, Store, StoreError, SubscriptionCounts,
+    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Settlement, Store, StoreError, SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -250,12 +250,26 @@ impl Store for EmbeddedStore {
         self.change((QueueName::Others, Durability::Relaxed, bytes), |ledger| ledger.settle(settlement)).await
     }
 
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.cancel(delivery, at)).await
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.cancel(delivery, at)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.retry(delivery, at, template_version)).await
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.retry(delivery, at, template_version)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -302,6 +316,11 @@ impl Store for EmbeddedStore {
 
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError> {
         self.read(Reading::Long, Reader::configuration).await
+    }
+
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.records(&query)).await
     }
 
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError> {

@@ -35,7 +35,7 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DeliveryQuery,
-    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Settlement, StoreError, SubscriptionCounts,
+    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -78,10 +78,26 @@ pub trait Store: Debug + Send + Sync {
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError>;
 
     /// Ends a pending or dead delivery as cancelled.
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError>;
+    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
+        self.cancel_noted(delivery, at, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError>;
 
     /// Makes a pending or dead delivery due at `at`, its counters kept, with this template version if given.
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError>;
+    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
+        self.retry_noted(delivery, at, template_version, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError>;
 
     /// Ends up to `limit` waiting deliveries of a subscription as cancelled; answers how many. Zero: none is left.
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError>;
@@ -107,8 +123,11 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
-    /// All configuration.
+    /// All configuration but the audit log, which is read in parts by [`Store::records`].
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// Records of one kind, the last id first.
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError>;
 
     /// How many deliveries of each subscription are in which state.
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;
