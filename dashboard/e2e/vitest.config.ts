@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    dir: "e2e",
-    include: ["e2e/**/*.test.ts"],
+    dir: import.meta.dirname,
+    include: ["**/*.test.ts"],
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,

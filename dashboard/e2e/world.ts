@@ -5,11 +5,24 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page, type Route } from "playwright-core";
 
 const PROGRAM = process.env.POSTRIDER_PROGRAM ?? join(import.meta.dirname, "../../target/debug/postrider");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+/**
+ * A folder that `npm run build` has written, to try a change of the pages without building the program again. The headers
+ * are still the server's.
+ */
+const BUILT = process.env.POSTRIDER_DASHBOARD_DIST;
+
+const fromFolder = (folder: string) => async (route: Route) => {
+  const path = new URL(route.request().url()).pathname;
+  const page = await route.fetch({ url: new URL("/", route.request().url()).href });
+  const type = { js: "text/javascript", css: "text/css", svg: "image/svg+xml" }[path.split(".").at(-1) ?? ""] ?? "text/html; charset=utf-8";
+  await route.fulfill({ headers: { ...page.headers(), "content-type": type }, body: readFileSync(join(folder, path === "/" ? "index.html" : path)) });
+};
 
 export interface Received {
   method: string;
@@ -80,7 +93,7 @@ export class Postrider {
     const url = await new Promise<string>((found, fail) => {
       child.stderr.on("data", (chunk: Buffer) => {
         said += chunk.toString();
-        const address = /serves (http:\/\/[\d.:]+)/.exec(said)?.[1];
+        const address = /serves (http:\S+)\n/.exec(said)?.[1];
         if (address) found(address);
       });
       child.on("exit", () => fail(new Error(`the server ended: ${said}`)));
@@ -164,7 +177,8 @@ export class Chrome {
       reducedMotion: "reduce",
       permissions: ["clipboard-read", "clipboard-write"],
     });
-    if (key) await context.addInitScript((text) => sessionStorage.setItem("postrider.key", text), key);
+    if (BUILT) await context.route((url) => url.origin === server.url && /^\/(assets\/.*)?$/.test(url.pathname), fromFolder(BUILT));
+    if (key) await context.addInitScript((text) => location.protocol !== "about:" && sessionStorage.setItem("postrider.key", text), key);
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);
     page.on("pageerror", (error) => this.faults.push(`error of a script: ${error.message}`));

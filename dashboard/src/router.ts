@@ -49,6 +49,8 @@ export function usePlace(): Place {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     let shown = location.hash;
+    // It may have changed between the first drawing and now.
+    setHash(shown);
     const changed = () => {
       if (location.hash === shown) return;
       const moved = parsePlace(location.hash).path.join("/") !== parsePlace(shown).path.join("/");

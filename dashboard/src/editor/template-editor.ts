@@ -62,6 +62,19 @@ const look = EditorView.theme({
   ".cm-lintPoint:after": { borderBottomColor: "var(--bad)" },
 });
 
+/**
+ * Text that replaces a selection is put in by us: Chromium would first copy the look of what it replaces into
+ * an inline style, which the policy refuses and reports.
+ */
+const overwriting = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    if (event.inputType !== "insertText" || !event.data || event.isComposing || view.state.readOnly || view.state.selection.main.empty) return false;
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    event.preventDefault();
+    return true;
+  },
+});
+
 export function createEditor(parent: HTMLElement, text: string, first: EditorSettings, macros: () => Macro[], onChange: (text: string) => void): TemplateEditor {
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: "open" });
   const compartment = new Compartment();
@@ -88,6 +101,7 @@ export function createEditor(parent: HTMLElement, text: string, first: EditorSet
         // Tab leaves the editor, as everywhere on the page, unless a completion is open.
         keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Escape", run: closeCompletion }, ...completionKeymap, ...defaultKeymap, ...historyKeymap, ...lintKeymap]),
         look,
+        overwriting,
         compartment.of(dynamic(first)),
         EditorView.updateListener.of((update) => {
           if (update.docChanged && !update.transactions.some((change) => change.annotation(Transaction.remote))) onChange(update.state.doc.toString());

@@ -18,9 +18,10 @@ export function Subscriptions({ query }: { query: Record<string, string> }) {
   const { data, failure, again } = useLive(`subscriptions ${account}`, async (signal): Promise<Loaded> => {
     const [subscriptions, stats] = await Promise.all([
       all<Subscription>("/v1/subscriptions", { account }, signal),
-      get<Stats>("/v1/stats", { account }, signal),
+      // The list is worth showing without its numbers.
+      get<Stats>("/v1/stats", { account }, signal).catch(() => undefined),
     ]);
-    return { subscriptions, stats: new Map(stats.subscriptions.map((item) => [item.id, item])) };
+    return { subscriptions, stats: new Map(stats?.subscriptions.map((item) => [item.id, item])) };
   });
   const wanted = (query.q ?? "").toLowerCase();
   const fits = (item: Subscription) => !wanted || `${item.name} ${item.request.url} ${item.account} ${item.event_types.join(" ")} ${item.id}`.toLowerCase().includes(wanted);

@@ -27,8 +27,8 @@ export function SubscriptionEditor({ draft, onChange, id, changed, faults, warni
   const macros = useMacros(types, (type) => draft.event_types.some((pattern) => takes(pattern, type)), account, draft.event_types.join());
   const [found, setFound] = useState<Invalid[]>([]);
   const readOnly = !rights().write;
-  // Faults of what is on the screen now; those of the last save until something is changed.
-  const shown = changed && found.length > 0 ? found : faults;
+  // What saving said stands until something is changed; then what the preview finds.
+  const shown = faults.length > 0 ? faults : found;
   return (
     <div class="editor-columns">
       <div>

@@ -132,6 +132,7 @@ export function SubscriptionScreen({ id }: { id: string }) {
         draft={draft}
         onChange={(next) => {
           setDraft(next);
+          setFaults([]);
           setProblem(undefined);
         }}
         id={id}

@@ -292,7 +292,16 @@ function Create({ first, notes, onBack }: { first: SubscriptionSpec; notes?: { t
         </details>
       )}
       {failure && <FailureNote failure={failure} />}
-      <SubscriptionEditor draft={draft} onChange={setDraft} changed faults={failure?.errors ?? []} warnings={[]} />
+      <SubscriptionEditor
+        draft={draft}
+        onChange={(next) => {
+          setDraft(next);
+          setFailure(undefined);
+        }}
+        changed
+        faults={failure?.errors ?? []}
+        warnings={[]}
+      />
       <div class="save-bar on">
         <Button onClick={onBack}>{t.startOver}</Button>
         <Button kind="primary" busy={saving} disabled={!draft.name || !draft.request.url} onClick={() => void save()}>

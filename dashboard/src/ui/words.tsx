@@ -9,6 +9,7 @@ export function parts(text: string): string[] {
 
 /** A reason of the API, which begins small and ends open, as a sentence. */
 export function sentence(text: string): string {
+  if (text === "") return "";
   const first = text.charAt(0).toUpperCase();
   return `${first}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
