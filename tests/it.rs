@@ -18,6 +18,8 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/manage.rs"]
+mod manage;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]

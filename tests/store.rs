@@ -3,6 +3,7 @@
 
 mod store {
     mod accept;
+    mod archive;
     mod change;
     mod configure;
     mod damage;

@@ -14,6 +14,7 @@ mod dashboard;
 mod deliveries;
 mod error;
 mod events;
+mod export;
 mod health;
 mod keys;
 mod me;

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, audit, auth, deliveries, error, events, health, keys, me, subscriptions};
+use super::{ApiState, accounts, audit, auth, deliveries, error, events, export, health, keys, me, subscriptions};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -65,6 +65,7 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts", accounts::list),
         Route::post("/v1/accounts", accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show),
+        Route::get("/v1/export", export::export).access(Operator),
         Route::get("/v1/events", events::list),
         Route::post("/v1/events", events::create),
         Route::get("/v1/events/{id}", events::show),

@@ -39,7 +39,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
-use crate::store::Store;
+use crate::store::archive::{ArchivePage, ArchivePlace};
+use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
 
 /// The queue of one server. Share it in an [`Arc`].
@@ -125,6 +126,22 @@ impl Queue {
     #[must_use]
     pub fn possibly_sent(&self, due_at: Timestamp) -> bool {
         self.store.unclean_stop().is_some_and(|opened_at| due_at <= opened_at)
+    }
+
+    /// The next part of everything that is kept but configuration; see [`Store::archive`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
+        self.store.archive(after, limit).await
+    }
+
+    /// All stored configuration, secrets sealed and keys hashed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError> {
+        self.store.configuration().await
     }
 
     /// The rows of a subscription that are due at `until`; see [`Store::due`].

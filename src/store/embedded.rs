@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::archive::{ArchivePage, ArchivePlace, Archived};
 use super::cache::EventCache;
+use super::check::CheckReport;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
 use super::options::StoreOptions;
@@ -133,6 +135,14 @@ impl EmbeddedStore {
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.parts.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Looks at every record and at what belongs to it; see [`CheckReport`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if the engine cannot read.
+    pub async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.read(Reading::Long, Reader::check).await
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -339,6 +349,14 @@ impl Store for EmbeddedStore {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
+        self.read(Reading::Long, move |reader| reader.archive(after, limit)).await
+    }
+
+    async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError> {
+        self.change(DURABLE, move |ledger| ledger.restore(items)).await
     }
 
     fn notices(&self) -> Arc<CommitNotices> {

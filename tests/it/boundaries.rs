@@ -69,6 +69,7 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/accounts", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/accounts", Thing::Nothing, Operator, 409, r#"{"id":"acme"}"#),
         case("GET", "/v1/accounts/{id}", Thing::Account, Object, 200, ""),
+        case("GET", "/v1/export", Thing::Nothing, Operator, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
         case("GET", "/v1/events/{id}", Thing::Event, Object, 200, ""),

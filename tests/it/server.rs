@@ -20,6 +20,13 @@ impl Running {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let running = Self::with_account(change).await;
+        assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
+        running
+    }
+
+    /// A server on a store that has its account already.
+    pub async fn with_account(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings {
             data: folder.path().join("data"),
@@ -30,9 +37,21 @@ impl Running {
         change(&mut settings);
         let server = Server::start(&settings).await.unwrap();
         let client = Client { address: server.address(), key: server.operator_key().to_owned() };
-        let running = Self { client, server, folder };
-        assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
-        running
+        Self { client, server, folder }
+    }
+
+    /// Waits until so many deliveries of a subscription are in this state; panics after a minute.
+    pub async fn wait_for_state(&self, subscription: &str, state: &str, count: usize) {
+        let mut found = 0;
+        for _ in 0..1_200 {
+            let page = self.client.get(&format!("/v1/deliveries?subscription={subscription}&state={state}&limit=200")).await.json();
+            found = page["data"].as_array().unwrap().len();
+            if found >= count {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("only {found} of {count} deliveries are {state}");
     }
 
     /// Creates a subscription of `acme` to `action.*`, changed by `patch`, and answers with it.
