@@ -129,6 +129,7 @@ test("from signing in to a new subscription by keyboard alone", async () => {
   const focused = () =>
     page.evaluate(() => {
       let element = document.activeElement;
+      if (element === document.body || element?.tagName === "H1") return "";
       while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
       return `${element?.getAttribute("aria-label") ?? ""} ${(element as HTMLElement | null)?.innerText ?? ""} ${element?.id ? (document.querySelector(`label[for="${element.id}"]`)?.textContent ?? "") : ""} ${element?.closest("label")?.textContent ?? ""}`;
     });
@@ -213,7 +214,7 @@ test("the pictures of the documentation", { timeout: 180_000 }, async () => {
         await settled(page);
         await fill(page, "URL", "https://tracker.example/postback?cid={SubId1}&payout={Paiout}");
         await page.locator(".finding.bad", { hasText: "Paiout" }).first().waitFor();
-        await page.getByText("Method", { exact: true }).first().evaluate((label) => label.scrollIntoView());
+        await page.locator("legend", { hasText: "Method" }).first().evaluate((label) => label.scrollIntoView());
       },
     ],
     ["deliveries", (page) => open(page, "deliveries")],

@@ -182,6 +182,7 @@ test("an action is found by a field and shows its whole life, also what was not 
   await page.locator(".virtual a", { hasText: "action.reversed" }).click();
   await page.getByRole("link", { name: "Whole life of the action" }).click();
   await page.getByRole("heading", { name: "Action life.1" }).waitFor();
+  await page.locator(".life > li h2").nth(1).waitFor();
   expect(await page.locator(".life > li h2").allInnerTexts()).toEqual(["action.tracked", "action.reversed"]);
   await page.locator(".unsent", { hasText: "Only cleared" }).first().waitFor();
 });

@@ -190,6 +190,8 @@ export const texts = {
     pausedNow: "Paused. Deliveries wait until you resume.",
     resumedNow: "Resumed. What waited is sent now.",
     isPaused: "This subscription is paused: events are taken, deliveries wait, nothing is sent.",
+    failing: (n: number) => `The receiver is failing: ${many(n, "attempt", "attempts")} in a row without success, since`,
+    nextProbe: "It is tried again",
     unsaved: "You have unsaved changes.",
     discard: "Discard",
     save: "Save changes",

@@ -126,10 +126,21 @@ export interface Subscription extends SubscriptionSpec {
   version: number;
   created_at: Time;
   updated_at: Time;
+  health?: Health;
   /** Only in the answer to a change. */
   warnings?: Warning[];
   /** Only when it was just made. */
   signing_secret?: string;
+}
+
+/** How the receiver of a subscription is doing. */
+export interface Health {
+  state: "healthy" | "failing";
+  since: Time | null;
+  consecutive_failures: number;
+  last_outcome: string | null;
+  next_probe_at: Time | null;
+  suggestion: string | null;
 }
 
 export interface Warning {

@@ -64,6 +64,8 @@ export function EditorBox(props: Props) {
   const [ready, setReady] = useState(false);
   const latest = useRef({ macros, onChange });
   latest.current = { macros, onChange };
+  // What was typed and has not come back yet as `text`. While it comes back, the editor may already hold more.
+  const typed = useRef(new Set<string>());
   const checked = useCheck(text, format, engine, props.context);
   const id = useId();
   const settings = { label, format, engine, single, readOnly, placeholder: props.placeholder ?? "" };
@@ -72,7 +74,10 @@ export function EditorBox(props: Props) {
     let gone = false;
     void import("./template-editor").then(({ createEditor }) => {
       if (gone || !host.current) return;
-      editor.current = createEditor(host.current, text, settings, () => latest.current.macros, (next) => latest.current.onChange(next));
+      editor.current = createEditor(host.current, text, settings, () => latest.current.macros, (next) => {
+        typed.current.add(next);
+        latest.current.onChange(next);
+      });
       setReady(true);
     });
     return () => {
@@ -80,7 +85,11 @@ export function EditorBox(props: Props) {
       editor.current?.destroy();
     };
   }, []);
-  useEffect(() => editor.current?.setText(text), [text, ready]);
+  useEffect(() => {
+    if (typed.current.delete(text)) return;
+    typed.current.clear();
+    editor.current?.setText(text);
+  }, [text, ready]);
   useEffect(() => editor.current?.setSettings(settings), [label, format, engine, single, readOnly, props.placeholder, ready, macros.length]);
   useEffect(() => editor.current?.setFindings(checked?.errors ?? [], checked?.warnings ?? []), [checked, ready]);
 

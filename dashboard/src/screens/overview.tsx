@@ -155,10 +155,10 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
     <section class="card flush">
       <h2>{texts.overview.bySubscription}</h2>
       <div class="scroll-x" tabIndex={0} role="region" aria-label={texts.overview.bySubscription}>
-        <table class="rows">
+        <table class="rows fixed">
           <thead>
             <tr>
-              <th>{texts.subscriptions.name}</th>
+              <th class="name-column">{texts.subscriptions.name}</th>
               <th>{texts.subscriptions.health}</th>
               <th class="right">{texts.overview.rate}</th>
               <th class="right">{texts.subscriptions.waiting}</th>

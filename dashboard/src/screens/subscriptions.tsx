@@ -60,11 +60,11 @@ export function Subscriptions({ query }: { query: Record<string, string> }) {
             </span>
           </div>
           <div class="card flush">
-            <table class="rows stack">
+            <table class="rows stack fixed">
               <thead>
                 <tr>
-                  <th>{texts.subscriptions.name}</th>
-                  <th>{texts.subscriptions.events}</th>
+                  <th class="name-column">{texts.subscriptions.name}</th>
+                  <th class="types-column">{texts.subscriptions.events}</th>
                   <th>{texts.subscriptions.health}</th>
                   <th class="right">{texts.subscriptions.waiting}</th>
                   <th class="right">{texts.overview.delivered}</th>

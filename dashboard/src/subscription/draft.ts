@@ -52,10 +52,17 @@ export function fillPreset(preset: Preset, account: string, words: Record<string
   return { ...draft, request };
 }
 
+/** What only the server sets. */
+const READ_ONLY = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
+
+/** The draft of a saved subscription: every field that can be sent back, so that nothing is lost. */
+export function specOf(subscription: Subscription | SubscriptionSpec): SubscriptionSpec {
+  return Object.fromEntries(Object.entries(subscription).filter(([name]) => !READ_ONLY.includes(name))) as unknown as SubscriptionSpec;
+}
+
 /** What the API takes: without what only the server sets and what only the screen needs. */
 export function bodyOf(draft: SubscriptionSpec | Subscription): Record<string, unknown> {
-  const { id, version, created_at, updated_at, warnings, signing_secret, ...spec } = draft as Subscription;
-  void [id, version, created_at, updated_at, warnings, signing_secret];
+  const spec = specOf(draft);
   const body: Record<string, unknown> = { ...spec };
   for (const optional of ["signing", "credentials", "tls"]) if (!body[optional]) delete body[optional];
   if (spec.credentials) body.credentials = withoutEmptySecret(spec.credentials);

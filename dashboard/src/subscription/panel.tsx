@@ -79,20 +79,25 @@ function useRecent(account: string, wanted: EventType[]): PostriderEvent[] {
   return events.filter((event) => names.has(event.type)).slice(0, 15);
 }
 
-function eventOf(source: Source, recent: PostriderEvent[]): { type: string; data?: unknown } | string {
+/** The event as the calls take it: a type for its sample, or the event itself. A text says why it is none. */
+type Tried = { event_type: string } | { event: { type: string; data: unknown } } | string;
+
+function eventOf(source: Source, recent: PostriderEvent[]): Tried {
   if (source.kind === "real") {
     const found = recent.find((event) => event.id === source.id);
-    return found ? { type: found.type, data: found.data } : { type: source.type };
+    return found ? { event: { type: found.type, data: found.data } } : { event_type: source.type };
   }
   if (source.kind === "own") {
     try {
-      return { type: source.type, data: parseExact(source.own ?? "") };
+      return { event: { type: source.type, data: parseExact(source.own ?? "") } };
     } catch (error) {
       return error instanceof Error ? error.message : t.badJson;
     }
   }
-  return { type: source.type };
+  return { event_type: source.type };
 }
+
+const sampleOf = async (type: string): Promise<PostriderEvent["data"]> => (await getExact<PostriderEvent>(at`/v1/event-types/${type}/sample`)).data;
 
 function EventChoice({ source, onChange, wanted, recent }: { source: Source; onChange: (source: Source) => void; wanted: EventType[]; recent: PostriderEvent[] }) {
   const label = (event: PostriderEvent) => `${time(event.received_at)} · ${event.type}${typeof event.data.ActionId === "string" ? ` · ${event.data.ActionId}` : ""}`;
@@ -101,7 +106,7 @@ function EventChoice({ source, onChange, wanted, recent }: { source: Source; onC
     load(true);
     try {
       const real = recent.find((event) => event.id === source.id);
-      const data = source.kind === "real" && real ? real.data : (await getExact<PostriderEvent>(at`/v1/event-types/${source.type}/sample`)).data;
+      const data = source.kind === "real" && real ? real.data : await sampleOf(source.type);
       onChange({ kind: "own", type: source.type, own: writeExact(data, 2) });
     } finally {
       load(false);
@@ -156,14 +161,14 @@ function EventChoice({ source, onChange, wanted, recent }: { source: Source; onC
   );
 }
 
-function PreviewView({ draft, event, onFaults }: { draft: SubscriptionSpec; event: { type: string; data?: unknown } | string; onFaults: Props["onFaults"] }) {
+function PreviewView({ draft, event, onFaults }: { draft: SubscriptionSpec; event: Tried; onFaults: Props["onFaults"] }) {
   const [preview, setPreview] = useState<Preview>();
   const [failure, setFailure] = useState<Failure>();
   const [busy, setBusy] = useState(false);
   // A draft without a name or URL is unfinished, not wrong.
-  const body = writeExact({ subscription: { ...bodyOf(draft), name: draft.name || "-" }, event });
-  const unfinished = !draft.request.url;
   const wrong = typeof event === "string";
+  const body = writeExact({ subscription: { ...bodyOf(draft), name: draft.name || "-" }, ...(wrong ? {} : event) });
+  const unfinished = !draft.request.url;
   useEffect(() => {
     if (unfinished || wrong) return;
     const abort = new AbortController();
@@ -234,14 +239,16 @@ export function Findings({ errors, warnings }: { errors: Invalid[]; warnings: Wa
   );
 }
 
-function TestView({ draft, id, event }: { draft: SubscriptionSpec; id: string | undefined; event: { type: string; data?: unknown } | string }) {
+function TestView({ draft, id, event }: { draft: SubscriptionSpec; id: string | undefined; event: Tried }) {
   const [attempt, setAttempt] = useState<Attempt>();
   const [failure, setFailure] = useState<Failure>();
   const [send, busy] = useAction(async () => {
     setFailure(undefined);
     try {
       // What is on the screen is sent; a saved and unchanged one with its stored secrets.
-      setAttempt(id ? await post<Attempt>(at`/v1/subscriptions/${id}/test`, { event }) : await post<Attempt>("/v1/subscriptions/test", { subscription: { ...bodyOf(draft), name: draft.name || "-" }, event }));
+      if (typeof event === "string") return;
+      const tried = "event" in event ? event : { event: { type: event.event_type, data: await sampleOf(event.event_type) } };
+      setAttempt(id ? await post<Attempt>(at`/v1/subscriptions/${id}/test`, tried) : await post<Attempt>("/v1/subscriptions/test", { subscription: { ...bodyOf(draft), name: draft.name || "-" }, ...tried }));
     } catch (error) {
       setAttempt(undefined);
       setFailure(Failure.of(error));

@@ -1,7 +1,7 @@
 // One saved subscription: change it, pause it, delete it, and go to its deliveries.
 import { useEffect, useState } from "preact/hooks";
 import { at, call, Failure, post } from "../api/client";
-import type { Invalid, Subscription, SubscriptionSpec, Warning } from "../api/types";
+import type { Health, Invalid, Subscription, SubscriptionSpec, Warning } from "../api/types";
 import { refreshDirectory } from "../directory";
 import { useLive } from "../live";
 import { address, go, setGuard } from "../router";
@@ -9,7 +9,8 @@ import { rights } from "../session";
 import { texts } from "../texts";
 import { Button, CopyButton, FailureNote, Head, Note, Skeleton, StatePill, Time, useAction } from "../ui/basics";
 import { attempt, Confirm, Dialog, tell } from "../ui/dialog";
-import { bodyOf, draftOf } from "./draft";
+import { sentence, Words } from "../ui/words";
+import { bodyOf, specOf } from "./draft";
 import { SubscriptionEditor } from "./editor";
 
 const t = texts.subscription;
@@ -34,13 +35,13 @@ export function SubscriptionScreen({ id }: { id: string }) {
   );
   const adopt = (subscription: Subscription, etag: string | null) => {
     setSaved({ subscription, etag });
-    setDraft(subscriptionDraft(subscription));
+    setDraft(specOf(subscription));
     setWarnings(subscription.warnings ?? []);
     setFaults([]);
     setProblem(undefined);
     if (subscription.signing_secret) setSecret(subscription.signing_secret);
   };
-  const changed = Boolean(saved && draft && JSON.stringify(bodyOf(draft)) !== JSON.stringify(bodyOf(subscriptionDraft(saved.subscription))));
+  const changed = Boolean(saved && draft && JSON.stringify(bodyOf(draft)) !== JSON.stringify(bodyOf(specOf(saved.subscription))));
   useEffect(() => {
     setGuard(changed ? () => confirm(texts.unsaved) : undefined);
     const leaving = (event: BeforeUnloadEvent) => {
@@ -122,6 +123,7 @@ export function SubscriptionScreen({ id }: { id: string }) {
         )}
       </Head>
       {paused && <Note tone="warn">{t.isPaused}</Note>}
+      {subscription.health?.state === "failing" && <FailingNote health={subscription.health} />}
       {problem && (
         <FailureNote
           failure={problem}
@@ -186,11 +188,25 @@ export function SubscriptionScreen({ id }: { id: string }) {
   );
 }
 
-/** The draft of a saved one: every field, so that nothing is lost when it is sent back. */
-export function subscriptionDraft(subscription: Subscription): SubscriptionSpec {
-  const { id, version, created_at, updated_at, warnings, signing_secret, ...spec } = subscription;
-  void [id, version, created_at, updated_at, warnings, signing_secret];
-  return { ...draftOf(spec.account, spec), ...spec };
+function FailingNote({ health }: { health: Health }) {
+  return (
+    <Note tone="bad">
+      <p>
+        {t.failing(health.consecutive_failures)} <Time at={health.since} />
+        {health.last_outcome && <> ({texts.outcomes[health.last_outcome]?.[0] ?? health.last_outcome})</>}.{" "}
+        {health.next_probe_at && (
+          <>
+            {t.nextProbe} <Time at={health.next_probe_at} ago />.
+          </>
+        )}
+      </p>
+      {health.suggestion && (
+        <p>
+          <Words text={sentence(health.suggestion)} />
+        </p>
+      )}
+    </Note>
+  );
 }
 
 export function SecretDialog({ secret, onClose }: { secret: string; onClose: () => void }) {
