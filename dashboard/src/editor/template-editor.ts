@@ -33,6 +33,8 @@ export interface TemplateEditor {
 }
 
 const look = EditorView.theme({
+  // As high as its place on the page, also with little text in it.
+  "&, .cm-scroller": { minHeight: "inherit" },
   "&": { backgroundColor: "var(--field)", color: "var(--text)", fontSize: "13px", borderRadius: "6px", border: "1px solid var(--field-border)" },
   "&.cm-focused": { outline: "2px solid var(--focus)", outlineOffset: "1px" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", overflow: "auto", maxHeight: "420px" },

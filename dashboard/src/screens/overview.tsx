@@ -126,7 +126,7 @@ function Attention({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
         <ul class="attention">
           {found.slice(0, 8).map((item) => (
             <li key={item.id}>
-              <StatePill state={item.state === "paused" ? "paused" : item.health} />
+              <StatePill state={item.state === "paused" ? "paused" : item.health === "failing" ? "failing" : "dead"} />
               <div>
                 <a href={address(["subscriptions", item.id])}>{item.name}</a>
                 <p class="muted">{texts.overview.why(item)}</p>
@@ -164,7 +164,7 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
               <th class="right">{texts.subscriptions.waiting}</th>
               <th class="right">{texts.overview.delivered}</th>
               <th class="right">{texts.overview.dead}</th>
-              <th>{texts.deliveries.lastOutcome}</th>
+              <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
               <th>{texts.overview.oldestDue}</th>
             </tr>
           </thead>

@@ -69,7 +69,7 @@ export function Subscriptions({ query }: { query: Record<string, string> }) {
                   <th class="right">{texts.subscriptions.waiting}</th>
                   <th class="right">{texts.overview.delivered}</th>
                   <th class="right">{texts.overview.dead}</th>
-                  <th>{texts.deliveries.lastOutcome}</th>
+                  <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
                 </tr>
               </thead>
               <tbody>

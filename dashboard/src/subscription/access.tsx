@@ -159,7 +159,7 @@ function TlsFields({ tls, onChange }: { tls: Tls; onChange: (tls: Tls | null) =>
   return (
     <>
       {area(t.certificate, "client_certificate")}
-      {area(t.key, "client_key", Boolean(tls.client_certificate_expires_at))}
+      {area(t.key, "client_key", tls.has_secret === true)}
       {area(t.ca, "ca")}
       {tls.client_certificate_expires_at && (
         <p class="hint">

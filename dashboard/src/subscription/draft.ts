@@ -65,6 +65,7 @@ export function bodyOf(draft: SubscriptionSpec | Subscription): Record<string, u
   const spec = specOf(draft);
   const body: Record<string, unknown> = { ...spec };
   for (const optional of ["signing", "credentials", "tls"]) if (!body[optional]) delete body[optional];
+  if (spec.tls) body.tls = { ...spec.tls, has_secret: undefined, client_certificate_expires_at: undefined };
   if (spec.credentials) body.credentials = withoutEmptySecret(spec.credentials);
   return body;
 }

@@ -2,10 +2,11 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Failure } from "../api/client";
-import { bothZones, relative, time } from "../format";
 import { texts } from "../texts";
 import { Icon, type IconName } from "./icon";
 import { sentence, Words } from "./words";
+
+export { Time } from "./time";
 
 export type Tone = "good" | "warn" | "bad" | "info" | "idle";
 
@@ -45,22 +46,6 @@ export function OutcomePill({ outcome }: { outcome: string }) {
     <Pill tone={OUTCOME_TONES[outcome] ?? "warn"} title={meaning}>
       {label}
     </Pill>
-  );
-}
-
-/** A time as people read it; the tooltip has the local zone and UTC. */
-export function Time({ at, ago = false }: { at: string | null | undefined; ago?: boolean }) {
-  const [, again] = useState(0);
-  useEffect(() => {
-    if (!ago) return;
-    const timer = setInterval(() => again((n) => n + 1), 1000);
-    return () => clearInterval(timer);
-  }, [ago]);
-  if (!at) return <span class="muted">–</span>;
-  return (
-    <time dateTime={at} title={bothZones(at)} class="num">
-      {ago ? relative(at) : time(at)}
-    </time>
   );
 }
 

@@ -1,4 +1,6 @@
 // Sentences of the API, in which values stand between backticks.
+import { texts } from "../texts";
+import { Time } from "./time";
 
 /** The parts of a sentence; every second one is a value. */
 export function parts(text: string): string[] {
@@ -14,7 +16,18 @@ export function sentence(text: string): string {
   return `${first}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
 
-/** A sentence with its values set apart. Everything is text. */
+const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** A sentence with its values set apart, and its times as everywhere on the page. Everything is text. */
 export function Words({ text }: { text: string }) {
-  return <>{parts(text).map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
+  return (
+    <>
+      {parts(text).map((part, index) => {
+        if (index % 2 === 0) return part.split(TIME).map((piece, at) => (at % 2 === 1 ? <Time key={at} at={piece} /> : piece));
+        // What the API tells to call has a button here.
+        if (/^POST \/v1\/deliveries\/\w+\/retry$/.test(part)) return <b key={index}>{texts.delivery.retry}</b>;
+        return <code key={index}>{part}</code>;
+      })}
+    </>
+  );
 }
