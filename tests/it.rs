@@ -8,6 +8,12 @@ mod api;
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/canary.rs"]
+mod canary;
+#[path = "it/credentials.rs"]
+mod credentials;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -24,7 +30,17 @@ mod manage;
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "receiver/mod.rs"]
+mod scripted;
+#[path = "it/sealing.rs"]
+mod sealing;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/signing.rs"]
+mod signing;
+#[path = "it/snippet.rs"]
+mod snippet;
+#[path = "it/snippets.rs"]
+mod snippets;
 #[path = "it/throttle.rs"]
 mod throttle;

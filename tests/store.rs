@@ -18,5 +18,6 @@ mod store {
     mod reopen;
     mod retention;
     mod settle;
+    mod syncer;
     mod world;
 }

@@ -77,6 +77,7 @@ fn routes() -> Vec<Route> {
         Route::delete("/v1/subscriptions/{id}", subscriptions::delete),
         Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause),
         Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume),
+        Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing),
         Route::post("/v1/subscriptions/{id}/test", subscriptions::test),
         Route::get("/v1/deliveries", deliveries::list),
         Route::get("/v1/deliveries/{id}", deliveries::show),

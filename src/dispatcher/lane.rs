@@ -17,7 +17,9 @@ use tokio::time::Instant;
 
 use super::health::Health;
 use super::pace::Pace;
+use crate::attempt::Outcome;
 use crate::clock::Timestamp;
+use crate::delivery::not_sent_wait;
 use crate::id::DeliveryId;
 use crate::queue::{DuePage, DueRow, LaneNotice};
 use crate::subscription::{RateScope, Subscription, SubscriptionState};
@@ -52,8 +54,10 @@ pub(super) struct Lane {
     scan_is_stale: bool,
     /// When the next row that was not read is due.
     next_due: Option<Timestamp>,
-    /// Until when the receiver asked to be left alone.
+    /// Until when the receiver asked to be left alone, or our own side is given time to recover.
     pause_until: Option<Instant>,
+    /// How many times in a row our own side could not send.
+    not_sent: u32,
     /// Whether it stands in the ready queue.
     pub queued: bool,
     /// When its timer is set to.
@@ -90,6 +94,7 @@ impl Lane {
             scan_is_stale: false,
             next_due: None,
             pause_until: None,
+            not_sent: 0,
             queued: false,
             timer: None,
         }
@@ -205,6 +210,23 @@ impl Lane {
         self.pause_until = Some(self.pause_until.map_or(until, |present| present.max(until)));
     }
 
+    /// Takes note of how an attempt ended.
+    pub fn note_outcome(&mut self, outcome: Outcome) {
+        self.health.note(outcome);
+        self.not_sent = 0;
+    }
+
+    /// Takes note that our own side could not send. What is owed waits in its place, and the first to go
+    /// after a wait that grows goes alone.
+    pub fn note_not_sent(&mut self, instant: Instant) {
+        self.health.note(Outcome::Unreachable);
+        // Those that were in flight together are one failure.
+        if self.pause_until.is_none_or(|until| until <= instant) {
+            self.pause(instant + not_sent_wait(self.not_sent));
+            self.not_sent = self.not_sent.saturating_add(1);
+        }
+    }
+
     fn is_active(&self) -> bool {
         self.subscription.spec.state == SubscriptionState::Active
     }
@@ -296,6 +318,7 @@ mod tests {
             updated_at: NOW,
             spec: Arc::new(spec),
             rules: Arc::new(rules),
+            secrets: Arc::default(),
         };
         let mut lane = Lane::new(subscription, None, 32);
         // A lane begins with a scan; here it found nothing.

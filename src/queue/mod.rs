@@ -13,6 +13,8 @@ mod key;
 mod keys;
 mod registry;
 mod retention;
+mod sealing;
+mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
@@ -22,6 +24,7 @@ pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistype
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
 pub use registry::{Account, Registry};
 pub use retention::{RetentionSettings, sweep};
+pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -39,6 +42,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::secret::Vault;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -56,6 +60,7 @@ pub struct Queue {
     in_flight: InFlight,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
+    vault: Vault,
     operator_last_use: LastUse,
     /// What is on disk of the last uses of API keys.
     saved_last_uses: Mutex<keys::LastUses>,
@@ -65,13 +70,19 @@ impl Queue {
     /// Reads the configuration from `store`.
     ///
     /// `tag` marks the ids that this process gives to everything but events; `key_lifetime` is
-    /// how long idempotency keys are remembered.
+    /// how long idempotency keys are remembered; `vault` seals and opens the secrets of subscriptions.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
-    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tag: u64,
+        key_lifetime: Duration,
+        vault: Vault,
+    ) -> Result<Self, StoreError> {
         let records = store.configuration().await?;
-        let registry = Registry::read(&records);
+        let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
         let operator_last_use = LastUse::default();
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
@@ -87,6 +98,7 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             key_lifetime,
+            vault,
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })

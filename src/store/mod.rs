@@ -14,6 +14,7 @@ mod notices;
 mod embedded;
 mod options;
 mod writer;
+mod syncer;
 mod ledger;
 mod reader;
 mod listing;

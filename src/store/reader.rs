@@ -92,6 +92,7 @@ impl Reader {
         let Some(event) = self.with_event(id, |record| record.event(id))? else { return Ok(None) };
         let event = Arc::new(event);
         self.parts.cache.insert(event.clone());
+        self.parts.cache.clear_dropped();
         Ok(Some(event))
     }
 

@@ -81,6 +81,7 @@ fn cases() -> Vec<Case> {
         case("DELETE", "/v1/subscriptions/{id}", Thing::Subscription, Object, 204, ""),
         case("POST", "/v1/subscriptions/{id}/pause", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/resume", Thing::Subscription, Object, 200, ""),
+        case("POST", "/v1/subscriptions/{id}/signing/rotate", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/test", Thing::Subscription, Object, 200, ""),
         case("GET", "/v1/deliveries", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/deliveries/{id}", Thing::Delivery, Object, 200, ""),
@@ -183,7 +184,7 @@ impl World {
     /// A paused subscription of an account; its URL names the account.
     async fn subscribe(&self, account: &str) -> String {
         let url = format!("http://127.0.0.1:9/{account}?i={{ActionId}}");
-        let body = json!({"account": account, "name": account, "event_types": ["action.*"], "request": {"url": url}, "state": "paused"});
+        let body = json!({"account": account, "name": account, "event_types": ["action.*"], "request": {"url": url}, "state": "paused", "signing": {}});
         let created = self.running.client.post("/v1/subscriptions", body).await;
         assert_eq!(created.status, 201, "{}", created.body);
         created.json()["id"].as_str().unwrap().to_owned()

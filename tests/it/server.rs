@@ -64,4 +64,30 @@ impl Running {
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.json()
     }
+
+    /// Changes a subscription with PATCH and answers with the status and the JSON of the answer.
+    pub async fn patch(&self, id: &str, patch: Value) -> (u16, Value) {
+        let answer = self.client.send("PATCH", &format!("/v1/subscriptions/{id}"), &[], patch.to_string().as_bytes()).await;
+        (answer.status, answer.json())
+    }
+
+    /// Reports one action and answers with the id of its delivery.
+    pub async fn emit(&self, data: Value) -> String {
+        let event = json!({"account": "acme", "type": "action.tracked", "data": data});
+        let accepted = self.client.post("/v1/events", event).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.body);
+        accepted.json()["deliveries"][0].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a delivery has this many attempts on record, and answers with it; panics after a minute.
+    pub async fn attempts(&self, delivery: &str, count: usize) -> Value {
+        for _ in 0..2_000 {
+            let shown = self.client.get(&format!("/v1/deliveries/{delivery}")).await.json();
+            if shown["attempt_log"].as_array().is_some_and(|log| log.len() >= count) {
+                return shown;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
+        panic!("{delivery} has fewer than {count} attempts");
+    }
 }
