@@ -114,6 +114,35 @@ test("a test is sent and its verdict explained", async () => {
   expect((await server.get("/v1/deliveries")).data).toEqual([]);
 });
 
+test("a signing key is shown once, and a secret never", async () => {
+  await open(page, "subscriptions/new");
+  await page.getByRole("button", { name: "Start from an empty subscription" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("Signed");
+  await fill(page, "URL", `${receiver.url("/signed")}?t={ActionId}`);
+  await page.getByRole("radio", { name: "HMAC (v1)" }).check();
+  await page.getByRole("radio", { name: "Bearer token" }).check();
+  await page.getByLabel("Token", { exact: true }).fill("very-secret-token");
+  await page.getByRole("button", { name: "Create subscription" }).click();
+  const shown = page.getByRole("dialog", { name: "The signing key" });
+  expect(await shown.locator("code").innerText()).toMatch(/^whsec_/);
+  await shown.getByRole("button", { name: "I have kept it" }).click();
+  await page.getByRole("heading", { name: "Signed", level: 1 }).waitFor();
+  await page.getByText("One is stored. Leave empty to keep it.").waitFor();
+  expect(await page.content()).not.toMatch(/whsec_|very-secret-token/);
+  // Saved again without typing the secret, it is kept and used.
+  await page.getByLabel("Name", { exact: true }).fill("Signed again");
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.getByRole("heading", { name: "Signed again", level: 1 }).waitFor();
+  await server.event("acme", "action.tracked", { ActionId: "signed.1", Status: "PENDING" });
+  const request = await until("a signed request", () => receiver.received.find((found) => found.url.startsWith("/signed?t=signed.1")));
+  expect(request.headers.authorization).toBe("Bearer very-secret-token");
+  expect(request.url).toContain("webhook_signature=");
+  // Another key signs too from now on, and is shown once.
+  await page.getByRole("button", { name: "Make a new key" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Make new key" }).click();
+  await page.getByRole("dialog", { name: "The signing key" }).locator("code").waitFor();
+});
+
 test("the rules are tried on an answer", async () => {
   await open(page, "subscriptions/new");
   await page.getByRole("button", { name: "Start from an empty subscription" }).click();

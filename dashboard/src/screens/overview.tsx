@@ -165,7 +165,7 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
               <th class="right">{texts.overview.delivered}</th>
               <th class="right">{texts.overview.dead}</th>
               <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
-              <th>{texts.overview.oldestDue}</th>
+              <th class="when-column">{texts.overview.oldestDue}</th>
             </tr>
           </thead>
           <tbody>

@@ -115,7 +115,7 @@ function Gallery() {
               <span class="tags">
                 <span class="method">{preset.method}</span>
                 <span>{texts.form.formats[preset.body_format]}</span>
-                {preset.verified !== "yes" && <span class="warn">{t.verified[preset.verified] ?? preset.verified}</span>}
+                {preset.verified !== "yes" && !preset.name.startsWith("generic") && <span class="warn">{t.verified[preset.verified] ?? preset.verified}</span>}
               </span>
             </a>
           </li>
