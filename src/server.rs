@@ -26,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::Settings;
+use crate::config::{AccountKindFamilies, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
 use crate::queue::{
-    ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets, draw_key_text, sweep, unlock,
+    AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
+    draw_key_text, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -170,7 +171,7 @@ impl Server {
         let vault = unlock(&*store, &source, Arc::new(rng)).await?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
         let queue = queue.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue);
+        let queue = Arc::new(queue.with_account_kinds(account_kinds(&settings.account_kinds)));
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let guard = Guard::new(guard_settings(settings, address)?);
@@ -201,6 +202,7 @@ impl Server {
                 settings.trusted_proxies.clone(),
             )),
             body_bytes_max: settings.body_bytes_max,
+            egress_addresses: settings.egress_addresses.clone().into(),
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
@@ -280,6 +282,13 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
+}
+
+fn account_kinds(families: &AccountKindFamilies) -> AccountKinds {
+    let AccountKindFamilies { partner, brand, cashback, loyalty } = families;
+    let all =
+        [(AccountKind::Partner, partner), (AccountKind::Brand, brand), (AccountKind::Cashback, cashback), (AccountKind::Loyalty, loyalty)];
+    AccountKinds::new(all.into_iter().filter_map(|(kind, families)| Some((kind, families.clone()?))))
 }
 
 /// What the guard lifts and adds; what is probably not meant is told in the log.

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "it/accounts.rs"]
+mod accounts;
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/cloudevents.rs"]
+mod cloudevents;
+#[path = "it/event_types.rs"]
+mod event_types;
 #[path = "it/audit.rs"]
 mod audit;
 #[path = "it/boundaries.rs"]
@@ -27,12 +33,16 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/preview.rs"]
+mod preview;
 #[path = "it/manage.rs"]
 mod manage;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/routing.rs"]
+mod routing;
 #[path = "receiver/mod.rs"]
 mod scripted;
 #[path = "it/sealing.rs"]
@@ -45,5 +55,7 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/templates.rs"]
+mod templates;
 #[path = "it/throttle.rs"]
 mod throttle;

@@ -5,30 +5,42 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod addresses;
 mod audit;
 mod auth;
 mod body;
 mod caller;
+mod cloudevents;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod deliveries;
 mod error;
+mod event_types;
 mod events;
+mod explanation;
 mod export;
+mod findings;
 mod health;
 mod keys;
 mod me;
 mod page;
+mod presets;
+mod preview;
 mod problem;
+mod responses;
 mod routes;
+mod routing;
 mod subscriptions;
+mod templates;
 mod throttle;
 mod trial;
+mod trial_event;
 
 pub use auth::Gate;
 pub use caller::Access;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
+pub use findings::finding_json;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, router};
 pub use trial::{Trial, try_once};
@@ -59,6 +71,8 @@ pub struct ApiState {
     pub gate: Arc<Gate>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Addresses and networks that receivers see requests come from.
+    pub egress_addresses: Arc<[String]>,
     /// Whether the server takes work.
     pub ready: Readiness,
 }

@@ -6,8 +6,11 @@
 //! subscriptions and a call its key, and the list of what is in flight.
 
 mod accept;
+mod account;
+mod accounts;
 mod audit;
 mod configure;
+mod event_types;
 mod in_flight;
 mod key;
 mod keys;
@@ -17,12 +20,15 @@ mod sealing;
 mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
+pub use account::{Account, AccountKind, AccountKinds};
+pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
+pub use event_types::DefineError;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
-pub use registry::{Account, Registry};
+pub use registry::Registry;
 pub use retention::{RetentionSettings, sweep};
 pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
@@ -102,6 +108,13 @@ impl Queue {
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })
+    }
+
+    /// The same queue, whose accounts are kept to the families of their kinds.
+    #[must_use]
+    pub fn with_account_kinds(self, kinds: AccountKinds) -> Self {
+        self.publish(|registry| registry.kinds = Arc::new(kinds));
+        self
     }
 
     /// The present configuration.

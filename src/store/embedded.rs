@@ -352,6 +352,15 @@ impl Store for EmbeddedStore {
         }
     }
 
+    async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for step in events.chunks(EVENTS_PER_STEP_MAX) {
+            let step = step.to_vec();
+            removed += self.change(DURABLE, move |ledger| ledger.remove_events(&step)).await?;
+        }
+        Ok(removed)
+    }
+
     async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
         self.read(Reading::Long, move |reader| reader.archive(after, limit)).await
     }

@@ -141,6 +141,10 @@ pub trait Store: Debug + Send + Sync {
     /// their deliveries and attempts, and idempotency keys that expired before `now`.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 
+    /// Removes these events with their deliveries, attempts and idempotency keys, but those of which
+    /// something is undecided; answers how many are gone.
+    async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError>;
+
     /// The next part of everything that is kept but configuration, oldest first; see [`archive`].
     async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError>;
 
