@@ -25,7 +25,10 @@ fn main() {
     let table = match build(&sources, &out.join("dashboard")) {
         Ok(table) => table,
         Err(missing) => {
-            println!("cargo:warning=the dashboard is not part of this build: {missing}");
+            // Cargo does not notice that Node.js was installed.
+            println!(
+                "cargo:warning=the dashboard is not part of this build: {missing}; when that is mended, `touch build.rs` and build again"
+            );
             plain_page(&out, &missing)
         }
     };
@@ -35,15 +38,15 @@ fn main() {
 /// Builds the dashboard into `built`; gives the table of its files, or why there are none.
 fn build(sources: &Path, built: &Path) -> Result<String, String> {
     if env::var_os("POSTRIDER_SKIP_DASHBOARD").is_some_and(|value| value == "1") {
-        return Err("POSTRIDER_SKIP_DASHBOARD=1 is set; build without it".into());
+        return Err("POSTRIDER_SKIP_DASHBOARD=1 is set".into());
     }
     if !sources.join("package.json").exists() {
-        return Err("its sources are not here; build from the repository".into());
+        return Err("its sources are not here, only in the repository".into());
     }
     let node = Command::new("node").arg("--version").stderr(Stdio::null()).output();
     let version = node.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let Some(version) = version else {
-        return Err("Node.js is not installed; install version 20.19 or later with npm and build again".into());
+        return Err("Node.js is not installed; install version 20.19 or later with npm".into());
     };
     install(sources).map_err(|reason| format!("`npm ci` failed: {reason}"))?;
     npm(sources, &["run", "build"], built).map_err(|reason| format!("`npm run build` failed with Node.js {}: {reason}", version.trim()))?;
@@ -105,7 +108,8 @@ fn plain_page(out: &Path, missing: &str) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Postrider</title>\n</head>\n<body>\n\
          <h1>Postrider runs, without its dashboard</h1>\n<p>The dashboard is not part of this build: {missing}.</p>\n\
-         <p>With Node.js 20.19 or later and npm on the path, <code>cargo build --release</code> builds and embeds it.</p>\n\
+         <p>With Node.js 20.19 or later and npm on the path, <code>touch build.rs</code> and <code>cargo build --release</code> build and\n\
+         embed it.</p>\n\
          <p>Everything that it does is also in the REST API under <code>/v1</code>.</p>\n</body>\n</html>\n"
     );
     let file = out.join("plain.html");

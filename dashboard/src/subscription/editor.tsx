@@ -13,14 +13,13 @@ interface Props {
   draft: SubscriptionSpec;
   onChange: (draft: SubscriptionSpec) => void;
   id?: string;
-  changed: boolean;
   /** What the last attempt to save said. */
   faults: Invalid[];
   warnings: Warning[];
   onRotate?: () => void;
 }
 
-export function SubscriptionEditor({ draft, onChange, id, changed, faults, warnings, onRotate }: Props) {
+export function SubscriptionEditor({ draft, onChange, id, faults, warnings, onRotate }: Props) {
   const types = useEventTypes();
   const { accounts } = useDirectory();
   const account = accounts.find((item) => item.id === draft.account);
@@ -36,7 +35,7 @@ export function SubscriptionEditor({ draft, onChange, id, changed, faults, warni
         <SubscriptionForm draft={draft} onChange={onChange} types={types} macros={macros} faults={shown} readOnly={readOnly} isNew={id === undefined} onRotate={onRotate} />
       </div>
       <div class="beside">
-        {types.length > 0 && <Panel draft={draft} types={types} id={id} changed={changed} onFaults={(errors) => setFound(errors)} />}
+        {types.length > 0 && <Panel draft={draft} types={types} id={id} onFaults={(errors) => setFound(errors)} />}
         <p class="hint pad">{texts.panel.sameAsSent}</p>
       </div>
     </div>

@@ -21,8 +21,6 @@ interface Props {
   types: EventType[];
   /** The saved subscription, if it is one. */
   id: string | undefined;
-  /** Whether the draft differs from what is saved. */
-  changed: boolean;
   onFaults: (faults: Invalid[]) => void;
 }
 
@@ -36,7 +34,7 @@ interface Source {
   own?: string;
 }
 
-export function Panel({ draft, types, id, changed, onFaults }: Props) {
+export function Panel({ draft, types, id, onFaults }: Props) {
   const [tab, setTab] = useState<Tab>("preview");
   const wanted = types.filter((type) => draft.event_types.some((pattern) => takes(pattern, type)));
   const [source, setSource] = useState<Source>();
@@ -57,8 +55,8 @@ export function Panel({ draft, types, id, changed, onFaults }: Props) {
           ["response", t.response],
         ]}
       >
-        {tab === "preview" && <PreviewView draft={draft} event={event} onFaults={onFaults} />}
-        {tab === "test" && <TestView draft={draft} id={changed ? undefined : id} event={event} />}
+        {tab === "preview" && <PreviewView draft={draft} id={id} event={event} onFaults={onFaults} />}
+        {tab === "test" && <TestView draft={draft} id={id} event={event} />}
         {tab === "response" && <ResponseTry draft={draft} />}
       </Tabs>
     </section>
@@ -98,6 +96,9 @@ function eventOf(source: Source, recent: PostriderEvent[]): Tried {
 }
 
 const sampleOf = async (type: string): Promise<PostriderEvent["data"]> => (await getExact<PostriderEvent>(at`/v1/event-types/${type}/sample`)).data;
+
+/** What is on the screen. With its id the server completes it with the secrets that are stored. */
+const tried = (draft: SubscriptionSpec, id: string | undefined) => ({ ...bodyOf(draft), id, name: draft.name || "-" });
 
 function EventChoice({ source, onChange, wanted, recent }: { source: Source; onChange: (source: Source) => void; wanted: EventType[]; recent: PostriderEvent[] }) {
   const label = (event: PostriderEvent) => `${time(event.received_at)} · ${event.type}${typeof event.data.ActionId === "string" ? ` · ${event.data.ActionId}` : ""}`;
@@ -161,13 +162,13 @@ function EventChoice({ source, onChange, wanted, recent }: { source: Source; onC
   );
 }
 
-function PreviewView({ draft, event, onFaults }: { draft: SubscriptionSpec; event: Tried; onFaults: Props["onFaults"] }) {
+function PreviewView({ draft, id, event, onFaults }: { draft: SubscriptionSpec; id: string | undefined; event: Tried; onFaults: Props["onFaults"] }) {
   const [preview, setPreview] = useState<Preview>();
   const [failure, setFailure] = useState<Failure>();
   const [busy, setBusy] = useState(false);
   // A draft without a name or URL is unfinished, not wrong.
   const wrong = typeof event === "string";
-  const body = writeExact({ subscription: { ...bodyOf(draft), name: draft.name || "-" }, ...(wrong ? {} : event) });
+  const body = writeExact({ subscription: tried(draft, id), ...(wrong ? {} : event) });
   const unfinished = !draft.request.url;
   useEffect(() => {
     if (unfinished || wrong) return;
@@ -245,10 +246,8 @@ function TestView({ draft, id, event }: { draft: SubscriptionSpec; id: string | 
   const [send, busy] = useAction(async () => {
     setFailure(undefined);
     try {
-      // What is on the screen is sent; a saved and unchanged one with its stored secrets.
       if (typeof event === "string") return;
-      const tried = "event" in event ? event : { event: { type: event.event_type, data: await sampleOf(event.event_type) } };
-      setAttempt(id ? await post<Attempt>(at`/v1/subscriptions/${id}/test`, tried) : await post<Attempt>("/v1/subscriptions/test", { subscription: { ...bodyOf(draft), name: draft.name || "-" }, ...tried }));
+      setAttempt(await post<Attempt>("/v1/subscriptions/test", { subscription: tried(draft, id), ...event }));
     } catch (error) {
       setAttempt(undefined);
       setFailure(Failure.of(error));

@@ -138,7 +138,6 @@ export function SubscriptionScreen({ id }: { id: string }) {
           setProblem(undefined);
         }}
         id={id}
-        changed={changed}
         faults={faults}
         warnings={warnings}
         onRotate={write && subscription.signing ? () => setAsking("rotate") : undefined}

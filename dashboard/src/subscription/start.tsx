@@ -298,7 +298,6 @@ function Create({ first, notes, onBack }: { first: SubscriptionSpec; notes?: { t
           setDraft(next);
           setFailure(undefined);
         }}
-        changed
         faults={failure?.errors ?? []}
         warnings={[]}
       />
