@@ -83,8 +83,8 @@ test("macros are offered with their meaning, and chosen by keyboard", async () =
   await list.getByText("SubId1").first().waitFor();
   await page.locator(".cm-completionInfo .macro-info").waitFor();
   await page.keyboard.press("Enter");
-  await page.keyboard.type("}");
-  expect(await editor(page, "URL").innerText()).toMatch(/\?c=\{SubId\d?\}$/);
+  // The macro is whole, with its closing brace.
+  await until("the macro", async () => /\?c=\{SubId\d\}$/.test(await editor(page, "URL").innerText()));
 });
 
 test("another platform's URL is translated", async () => {
