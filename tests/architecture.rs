@@ -12,7 +12,7 @@ const WORDS: [&str; 6] = ["id", "clock", "event", "subscription", "attempt", "de
 fn allowed(module: &str) -> Vec<&'static str> {
     let words = |more: &[&'static str]| WORDS.iter().chain(more).copied().collect();
     match module {
-        "id" | "clock" | "rng" | "template" => vec![],
+        "id" | "clock" | "rng" | "template" | "dashboard" => vec![],
         // Nonces and keys are drawn.
         "secret" => vec!["rng"],
         "event" | "attempt" => vec!["id", "clock"],
@@ -24,7 +24,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         // Signing keys are drawn.
         "request" => words(&["rng", "secret", "template"]),
         "dispatcher" => words(&["rng", "queue", "request"]),
-        "api" => words(&["rng", "secret", "queue", "store", "template", "request"]),
+        "api" => words(&["rng", "secret", "queue", "store", "template", "request", "dashboard"]),
         "config" => vec!["clock", "subscription", "delivery", "secret"],
         "telemetry" => vec!["id", "config"],
         "server" => vec!["*"],
@@ -193,6 +193,7 @@ fn the_published_table_is_this_one() {
         "request",
         "dispatcher",
         "api",
+        "dashboard",
         "config",
         "telemetry",
         "server",

@@ -11,6 +11,8 @@ mod auth;
 mod body;
 mod caller;
 mod cloudevents;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod deliveries;
 mod error;
 mod event_types;

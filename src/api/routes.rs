@@ -125,6 +125,8 @@ pub fn router(state: ApiState) -> Router {
         };
         router = router.route(path, handler);
     }
+    #[cfg(feature = "dashboard")]
+    let router = router.route("/", get(super::dashboard::show)).route("/assets/{file}", get(super::dashboard::show));
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)

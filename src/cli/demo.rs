@@ -109,6 +109,9 @@ async fn tell(server: &Server, once: bool) -> anyhow::Result<()> {
     println!("\nAll {expected} deliveries are delivered.");
     if !once {
         println!("\nThe server stays at {url}; the operator's key is {}", server.operator_key());
+        if cfg!(feature = "dashboard") {
+            println!("  The dashboard is at {url}/; sign in with that key");
+        }
         println!("  curl -H 'Authorization: Bearer {}' {url}/v1/deliveries", server.operator_key());
         println!("Ctrl-C ends it and removes its data.");
     }
