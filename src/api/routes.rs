@@ -11,8 +11,8 @@ use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, presets, preview,
-    responses, routing, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, page, presets,
+    preview, responses, routing, slow, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -144,9 +144,14 @@ pub fn router(state: ApiState) -> Router {
         };
         router = router.route(path, handler);
     }
+    #[cfg(feature = "dashboard")]
+    let router = router.route("/", get(super::dashboard::show)).route("/assets/{file}", get(super::dashboard::show));
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(page::add_link))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(axum::middleware::map_response(error::as_problem))
+        .layer(axum::middleware::map_request_with_state(state.clone(), slow::limit_body))
         .with_state(state)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::check::{EVENT_TYPES_MAX, FILTER_VALUES_MAX, SILENCE_MAX};
 use super::credentials::CredentialsSpec;
 use super::signing::SigningSpec;
 use super::tls::TlsSpec;
@@ -39,7 +40,7 @@ pub struct SubscriptionSpec {
     #[schemars(length(min = 1, max = 200), regex(pattern = NO_CONTROLS))]
     pub name: String,
     /// Types, families such as `action.*`, or `*`; at least one.
-    #[schemars(with = "Vec<EventTypePattern>", length(min = 1))]
+    #[schemars(with = "Vec<EventTypePattern>", length(min = 1, max = EVENT_TYPES_MAX))]
     pub event_types: Vec<String>,
     /// Whether it hears of everything, or only of what happens first.
     #[serde(default)]
@@ -90,6 +91,7 @@ pub struct SubscriptionSpec {
     pub state: SubscriptionState,
     /// Lints of the templates that are not to be reported, by code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = SILENCE_MAX))]
     pub silence: Vec<String>,
 }
 
@@ -109,7 +111,7 @@ impl JsonSchema for FilterValues {
         }
         let one = json_schema!({"type": ["string", "number", "boolean"]});
         json_schema!({
-            "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
+            "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": FILTER_VALUES_MAX}],
             "description": "The values a field may hold, compared as text; one value may be written without a list.",
         })
     }

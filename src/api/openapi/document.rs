@@ -37,7 +37,7 @@ impl Described {
             names.push("forbidden");
         }
         if self.path.contains('{') {
-            names.push("not_found");
+            names.extend(["not_found", "bad_request"]);
         }
         codes::CODES.iter().filter(|code| names.contains(&code.name)).collect()
     }
@@ -155,10 +155,10 @@ fn answers_part(call: &Described, all: &[Described], problem: &Value, generator:
 fn success(answer: &Answer, links: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
     let mut shown = json!({"description": answer.meaning});
     if !answer.headers.is_empty() {
-        let headers = answer
-            .headers
-            .iter()
-            .map(|(name, meaning)| ((*name).to_owned(), json!({"description": meaning, "required": true, "schema": {"type": "string"}})));
+        let headers = answer.headers.iter().map(|header| {
+            let shown = json!({"description": header.meaning, "required": header.always, "schema": {"type": "string"}});
+            (header.name.to_owned(), shown)
+        });
         shown["headers"] = headers.collect::<Map<_, _>>().into();
     }
     if let Some((media_type, schema)) = answer.content {

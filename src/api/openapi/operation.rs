@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::api::page::Listed;
 use crate::event::AccountId;
 
 /// Makes the schema of a type with the generator of its direction.
@@ -103,7 +104,15 @@ pub(super) struct Answer {
     pub status: u16,
     pub meaning: &'static str,
     pub content: Option<(&'static str, SchemaOf)>,
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<AnswerHeader>,
+}
+
+#[derive(Debug)]
+pub(super) struct AnswerHeader {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// Whether it is there whenever the answer is.
+    pub always: bool,
 }
 
 /// A call that goes on from an answer: which, and where its `id` is found.
@@ -206,7 +215,15 @@ impl Operation {
         let content = media_types.iter().map(|media_type| (*media_type, schema_of::<T> as SchemaOf)).collect();
         self.body = Some(RequestBody { required: true, meaning, content, example: None });
         self.media_types = MediaTypes::Only(media_types);
-        self.fails(&["malformed_json", "invalid_utf8", "body_unreadable", "body_too_large", "unsupported_media_type", "invalid_input"])
+        self.fails(&[
+            "malformed_json",
+            "invalid_utf8",
+            "body_unreadable",
+            "body_too_slow",
+            "body_too_large",
+            "unsupported_media_type",
+            "invalid_input",
+        ])
     }
 
     /// A JSON body, which may be left out.
@@ -258,7 +275,17 @@ impl Operation {
     /// A header of the answer that was named last; it is always there.
     pub fn with_header(mut self, name: &'static str, meaning: &'static str) -> Self {
         if let Some(answer) = self.answers.last_mut() {
-            answer.headers.push((name, meaning));
+            answer.headers.push(AnswerHeader { name, meaning, always: true });
+        }
+        self
+    }
+
+    /// The answer with a page of a list, which the header `Link` leads on from.
+    pub fn lists<T: JsonSchema>(mut self, meaning: &'static str) -> Self {
+        self = self.answers::<Listed<T>>(200, meaning);
+        if let Some(answer) = self.answers.last_mut() {
+            let meaning = "With `rel=\"next\"`, the next page; not there on the last one.";
+            answer.headers.push(AnswerHeader { name: "Link", meaning, always: false });
         }
         self
     }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -65,6 +66,24 @@ small_schema!(
     Lines,
     {"type": "string", "contentMediaType": "application/x-ndjson"}
 );
+
+/// A parameter that may be given more than once: one of the values is enough.
+pub(super) struct OneOf<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for OneOf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // Fewer than all parameters of a call together may be.
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1, "maxItems": 20})
+    }
+}
 
 /// The properties that the server sets and that a caller may send back.
 pub(super) fn read_only(names: &[&str]) -> impl Iterator<Item = (String, Value)> {

@@ -8,7 +8,6 @@ use super::super::operation::{Operation, Tag};
 use super::super::schemas::{AccountCursor, Limit, merge_patch};
 use super::subscriptions::Warning;
 use crate::api::accounts::{NewAccount, READ_ONLY};
-use crate::api::page::Listed;
 use crate::event::AccountId;
 use crate::queue::Account;
 
@@ -43,7 +42,7 @@ pub(in crate::api) fn list() -> Operation {
     Operation::new("list_accounts", Tag::Accounts, "List accounts")
         .query::<Limit>("limit", "Most items of the page.")
         .query::<AccountCursor>("cursor", "The `next_cursor` of the page before.")
-        .answers::<Listed<Account>>(200, "A page of the accounts that the key may see.")
+        .lists::<Account>("A page of the accounts that the key may see.")
 }
 
 pub(in crate::api) fn create() -> Operation {

@@ -1,8 +1,8 @@
 //! What is said of the calls about deliveries.
 
 use super::super::operation::{Operation, Tag};
+use super::super::schemas::OneOf;
 use crate::api::deliveries::DeliveryJson;
-use crate::api::page::Listed;
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
@@ -12,11 +12,11 @@ pub(in crate::api) fn list() -> Operation {
         .of_account()
         .query::<SubscriptionId>("subscription", "Only what is owed to this subscription.")
         .query::<EventId>("event", "Only what is owed for this event.")
-        .query::<StateName>("state", "Only those in this state.")
+        .query::<OneOf<StateName>>("state", "Only those in one of these states.")
         .query::<Timestamp>("since", "Accepted from this time on.")
         .query::<Timestamp>("until", "Accepted up to this time.")
         .page()
-        .answers::<Listed<DeliveryJson>>(200, "A page of deliveries.")
+        .lists::<DeliveryJson>("A page of deliveries.")
         .reads_store()
 }
 

@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 
 use super::super::operation::{Operation, Tag};
 use crate::api::event_types::NewEventType;
-use crate::api::page::Listed;
 use crate::clock::Timestamp;
 use crate::event::{AccountId, EventType, IdempotencyKey};
 
@@ -75,7 +74,7 @@ pub(in crate::api) fn list() -> Operation {
     Operation::new("list_event_types", Tag::EventTypes, "List event types")
         .describe("All of them on one page, the built-in ones first.")
         .query::<String>("family", "Only those of this family.")
-        .answers::<Listed<Entry>>(200, "The event types.")
+        .lists::<Entry>("The event types.")
 }
 
 pub(in crate::api) fn create() -> Operation {

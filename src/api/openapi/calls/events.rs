@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::super::operation::{Operation, Tag};
-use super::super::schemas::{KeyHeader, Lines};
+use super::super::schemas::{KeyHeader, Lines, OneOf};
 use crate::api::events::{AcceptedBody, AcceptedMany, EVENTS_MAX, EventBody, EventJson};
-use crate::api::page::Listed;
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::event::EventType;
@@ -106,11 +105,11 @@ pub(in crate::api) fn list() -> Operation {
     Operation::new("list_events", Tag::Events, "List events")
         .describe("A parameter `data.<Field>` shows only events whose field has this value, as text.")
         .of_account()
-        .query::<EventType>("type", "Only events of this type.")
+        .query::<OneOf<EventType>>("type", "Only events of one of these types.")
         .query::<Timestamp>("since", "Received from this time on.")
         .query::<Timestamp>("until", "Received up to this time.")
         .page()
-        .answers::<Listed<EventJson>>(200, "A page of events.")
+        .lists::<EventJson>("A page of events.")
         .reads_store()
 }
 
@@ -138,7 +137,7 @@ pub(in crate::api) fn routing() -> Operation {
     Operation::new("get_event_routing", Tag::Events, "Read why an event was sent to whom")
         .path::<EventId>("id", "The event.")
         .page()
-        .answers::<Listed<RoutingAnswer>>(200, "A page of the account's subscriptions.")
+        .lists::<RoutingAnswer>("A page of the account's subscriptions.")
         .reads_store()
 }
 

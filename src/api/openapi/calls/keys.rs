@@ -4,7 +4,6 @@ use super::super::operation::{Operation, Tag};
 use crate::api::audit::EntryJson;
 use crate::api::keys::{IssuedKeyJson, KeyJson, NewKeyBody, RotateBody};
 use crate::api::me::MeJson;
-use crate::api::page::Listed;
 use crate::clock::Timestamp;
 use crate::queue::KeyRef;
 
@@ -15,7 +14,7 @@ pub(in crate::api) fn me() -> Operation {
 }
 
 pub(in crate::api) fn list() -> Operation {
-    Operation::new("list_keys", Tag::Keys, "List keys").page().answers::<Listed<KeyJson>>(200, "A page of keys.")
+    Operation::new("list_keys", Tag::Keys, "List keys").page().lists::<KeyJson>("A page of keys.")
 }
 
 pub(in crate::api) fn create() -> Operation {
@@ -65,6 +64,6 @@ pub(in crate::api) fn audit() -> Operation {
         .query::<Timestamp>("since", "From this time on.")
         .query::<Timestamp>("until", "Up to this time.")
         .page()
-        .answers::<Listed<EntryJson>>(200, "A page of entries.")
+        .lists::<EntryJson>("A page of entries.")
         .reads_store()
 }

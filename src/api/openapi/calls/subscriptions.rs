@@ -9,10 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::super::operation::{Operation, Tag};
-use super::super::schemas::{merge_patch, read_only};
+use super::super::schemas::{OneOf, merge_patch, read_only};
 use crate::api::deliveries::AttemptJson;
 use crate::api::deliveries::RequestJson;
-use crate::api::page::Listed;
 use crate::api::preview::DraftBody;
 use crate::api::problem::Invalid;
 use crate::api::subscriptions::{READ_ONLY, RotateBody, TestBody};
@@ -93,9 +92,9 @@ const OF_SPECS: &[&str] = &["invalid_input", "unknown_account", "conflict"];
 pub(in crate::api) fn list() -> Operation {
     Operation::new("list_subscriptions", Tag::Subscriptions, "List subscriptions")
         .of_account()
-        .query::<SubscriptionState>("state", "Only those in this state.")
+        .query::<OneOf<SubscriptionState>>("state", "Only those in one of these states.")
         .page()
-        .answers::<Listed<SubscriptionAnswer>>(200, "A page of subscriptions.")
+        .lists::<SubscriptionAnswer>("A page of subscriptions.")
 }
 
 pub(in crate::api) fn create() -> Operation {

@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 
 use super::super::operation::{Operation, Tag};
 use super::subscriptions::Warning;
-use crate::api::page::Listed;
 use crate::api::responses::CheckBody;
 use crate::api::templates::{ImportBody, TemplateBody};
 use crate::attempt::Outcome;
@@ -196,7 +195,7 @@ pub(in crate::api) fn import() -> Operation {
 pub(in crate::api) fn list_presets() -> Operation {
     Operation::new("list_presets", Tag::Templates, "List ready-made templates")
         .describe("All of them on one page, the general ones first.")
-        .answers::<Listed<PresetSummary>>(200, "The ready-made templates.")
+        .lists::<PresetSummary>("The ready-made templates.")
         .fails(&["invalid_input"])
 }
 
