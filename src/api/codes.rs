@@ -116,6 +116,7 @@ mod tests {
     #[test]
     fn the_sources_use_these_codes_and_no_others() {
         let status_and_code = Regex::new(r#"StatusCode::([A-Z_]+),\s*(?:code: )?"([a-z_0-9]+)""#).unwrap();
+        let unprocessable = Regex::new(r#"unprocessable\("([a-z_0-9]+)""#).unwrap();
         let mut used = Vec::new();
         for entry in fs::read_dir(root("src/api")).unwrap() {
             let path = entry.unwrap().path();
@@ -123,7 +124,6 @@ mod tests {
                 let text = fs::read_to_string(&path).unwrap();
                 let text = text.split("mod tests {").next().unwrap();
                 used.extend(status_and_code.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())));
-                let unprocessable = Regex::new(r#"unprocessable\("([a-z_0-9]+)""#).unwrap();
                 used.extend(unprocessable.captures_iter(text).map(|found| ("UNPROCESSABLE_ENTITY".to_owned(), found[1].to_owned())));
             }
         }

@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::KeyId;
 use crate::queue::{IssuedKey, Key, KeyRef, KeyScope, KeySpec};
+use crate::subscription::whole_number;
 
 /// How long a key that is rotated goes on being taken if the caller does not say, in seconds.
 const OVERLAP_DEFAULT_S: u64 = 86_400;
@@ -172,7 +173,7 @@ pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, Path(i
 #[schemars(rename = "KeyRotation")]
 pub(super) struct RotateBody {
     /// For how many seconds the old key is taken, too.
-    #[serde(default = "overlap_default_s")]
+    #[serde(default = "overlap_default_s", deserialize_with = "whole_number")]
     #[schemars(range(max = OVERLAP_MAX_S))]
     overlap_s: u64,
 }

@@ -11,7 +11,7 @@ use super::problem::Invalid;
 use super::{ApiError, ApiState};
 use crate::attempt::{Exchange, ReceivedResponse};
 use crate::delivery::{Verdict, judge};
-use crate::subscription::{ResponseRule, RetryProfile};
+use crate::subscription::{RULE_BYTES_MAX, ResponseRule, RetryProfile, whole_number};
 
 /// How much of a body the rules look at; the same as of a real answer.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -21,8 +21,10 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 #[schemars(rename = "ResponseCheck")]
 pub(super) struct CheckBody {
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     success_response: Option<String>,
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     error_response: Option<String>,
     #[serde(default)]
     profile: RetryProfile,
@@ -33,6 +35,7 @@ pub(super) struct CheckBody {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ResponseDraft")]
 struct Response {
+    #[serde(deserialize_with = "whole_number")]
     #[schemars(range(min = 100, max = 599))]
     status: u16,
     #[serde(default)]

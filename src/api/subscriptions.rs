@@ -28,6 +28,7 @@ use crate::rng::SystemRng;
 use crate::secret::Secret;
 use crate::subscription::{
     CredentialsSpec, FieldError, SignatureVersion, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning, shown_header,
+    whole_number,
 };
 
 fn subscription_json(subscription: &Subscription) -> Value {
@@ -341,6 +342,7 @@ const OVERLAP_MAX_S: u64 = 30 * 86_400;
 #[schemars(rename = "SigningRotation")]
 pub(super) struct RotateBody {
     /// For how many seconds the present key signs, too.
+    #[serde(deserialize_with = "whole_number")]
     #[schemars(range(max = OVERLAP_MAX_S))]
     overlap_s: u64,
     /// The new key; none to have one drawn.

@@ -37,7 +37,9 @@ pub(super) struct TemplateBody {
     #[serde(default)]
     event_type: Option<EventType>,
     /// Warnings that are not reported, by code.
+    /// Codes of warnings that are not to be reported.
     #[serde(default)]
+    #[schemars(with = "Vec<Code>")]
     silence: Vec<String>,
 }
 

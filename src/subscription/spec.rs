@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{EVENT_TYPES_MAX, FILTER_VALUES_MAX, SILENCE_MAX};
 use super::credentials::CredentialsSpec;
+use super::response_rule::RULE_BYTES_MAX;
 use super::signing::SigningSpec;
 use super::tls::TlsSpec;
 use crate::event::{AccountId, EventType, EventTypePattern};
@@ -72,12 +73,14 @@ pub struct SubscriptionSpec {
     pub rate_scope: RateScope,
     /// What makes a response a success; null for the status alone.
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     pub success_response: Option<String>,
     /// What makes a response a refusal for good; null for the status alone.
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     pub error_response: Option<String>,
     /// Time for a whole call, in milliseconds.
-    #[serde(default = "default_timeout_ms")]
+    #[serde(default = "default_timeout_ms", deserialize_with = "whole_number")]
     #[schemars(range(min = 1, max = TIMEOUT_MAX_MS))]
     pub timeout_ms: u64,
     /// When to try again.
@@ -158,6 +161,7 @@ pub struct RequestSpec {
     #[serde(default)]
     pub method: Method,
     /// Template of the URL.
+    #[schemars(regex(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://"))]
     pub url: String,
     /// Headers whose values are templates.
     #[serde(default)]
@@ -193,7 +197,7 @@ pub struct HeaderSpec {
 #[serde(deny_unknown_fields)]
 pub struct RetrySpec {
     /// Most requests for one delivery, the first included.
-    #[serde(default = "default_attempts")]
+    #[serde(default = "default_attempts", deserialize_with = "whole_number")]
     #[schemars(range(min = 1, max = ATTEMPTS_MAX))]
     pub attempts: u32,
     /// The wait after each attempt, in seconds; the last entry repeats. Not used with `exponential`.
@@ -391,6 +395,19 @@ const fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_yes(value: &bool) -> bool {
     *value
+}
+
+/// Reads a whole number, also one that is written with a point, such as `284.0`.
+///
+/// JSON has one kind of number, and some languages write every number so.
+///
+/// # Errors
+/// The number has a fraction, or does not fit.
+pub fn whole_number<'de, D: serde::Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    let is_exact = number.fract() == 0.0 && (0.0..9e15).contains(&number);
+    let whole = is_exact.then(|| T::try_from(number as u64).ok()).flatten();
+    whole.ok_or_else(|| serde::de::Error::custom(format_args!("`{number}` is not a whole number that fits here")))
 }
 
 /// Writes numbers as people do: `60`, not `60.0`.

@@ -4,9 +4,10 @@
 //! template, and where possible a better name or a ready-made change. `diagnostic` turns findings
 //! into text; nothing here formats for a terminal.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// Whether a finding stops the template from being used.
@@ -26,6 +27,20 @@ macro_rules! codes {
         #[non_exhaustive]
         pub enum Code {
             $($($(#[doc = $doc])+ $name,)+)+
+        }
+
+        impl JsonSchema for Code {
+            fn schema_name() -> Cow<'static, str> {
+                "FindingCode".into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "enum": Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>(),
+                    "description": "A kind of finding in a template.",
+                })
+            }
         }
 
         impl Code {

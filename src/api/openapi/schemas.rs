@@ -42,6 +42,11 @@ small_schema!(
     {"type": "integer", "minimum": 1, "maximum": crate::api::page::LIMIT_MAX, "default": crate::api::page::LIMIT_DEFAULT}
 );
 small_schema!(
+    /// A text that says something.
+    Text,
+    {"type": "string", "minLength": 1}
+);
+small_schema!(
     /// Where a list goes on.
     Cursor,
     {"type": "string", "pattern": "^[0-9a-f]{32}$"}

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::super::operation::{Operation, Tag};
+use super::super::schemas::Text;
 use crate::api::event_types::NewEventType;
 use crate::clock::Timestamp;
 use crate::event::{AccountId, EventType, IdempotencyKey};
@@ -73,7 +74,7 @@ struct Sample {
 pub(in crate::api) fn list() -> Operation {
     Operation::new("list_event_types", Tag::EventTypes, "List event types")
         .describe("All of them on one page, the built-in ones first.")
-        .query::<String>("family", "Only those of this family.")
+        .query::<Text>("family", "Only those of this family.")
         .lists::<Entry>("The event types.")
 }
 

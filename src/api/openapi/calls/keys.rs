@@ -1,6 +1,7 @@
 //! What is said of the calls about keys and the audit log.
 
 use super::super::operation::{Operation, Tag};
+use super::super::schemas::Text;
 use crate::api::audit::EntryJson;
 use crate::api::keys::{IssuedKeyJson, KeyJson, NewKeyBody, RotateBody};
 use crate::api::me::MeJson;
@@ -59,8 +60,8 @@ pub(in crate::api) fn audit() -> Operation {
     Operation::new("list_audit", Tag::Keys, "List who changed what")
         .of_account()
         .query::<KeyRef>("actor", "Only what was done with this key.")
-        .query::<String>("action", "Only this action, such as `subscription.created`.")
-        .query::<String>("object", "Only what was done to the object with this id.")
+        .query::<Text>("action", "Only this action, such as `subscription.created`.")
+        .query::<Text>("object", "Only what was done to the object with this id.")
         .query::<Timestamp>("since", "From this time on.")
         .query::<Timestamp>("until", "Up to this time.")
         .page()
