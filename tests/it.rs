@@ -18,3 +18,5 @@ mod program;
 mod receiver;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/stats.rs"]
+mod stats;

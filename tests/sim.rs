@@ -4,6 +4,8 @@
 
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/stats.rs"]
+mod stats;
 #[path = "sim/world.rs"]
 mod world;
 

@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod page;
 mod problem;
+mod stats;
 mod subscriptions;
 mod trial;
 
@@ -85,6 +86,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/v1/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/v1/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/v1/stats", get(stats::show))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))

@@ -296,7 +296,7 @@ impl Dispatcher {
         let timeout = lane.subscription.rules.timeout;
         let pace = lane.pace.clone().filter(|_| lane.is_paced(&row));
         let job = Job { subscription: lane.subscription.clone(), template, row, pace };
-        self.workshop.queue.in_flight().begin(job.row.delivery, self.workshop.clock.now().after(timeout));
+        self.workshop.queue.in_flight().begin(job.row.delivery, subscription, self.workshop.clock.now().after(timeout));
         self.in_flight += 1;
         self.tasks.spawn(self.workshop.clone().run(job));
     }

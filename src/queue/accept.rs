@@ -94,7 +94,12 @@ impl Queue {
                 deliveries,
             });
         }
-        Ok(self.store.accept(prepared).await?)
+        let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
+        let accepted = self.store.accept(prepared).await?;
+        for (account, event) in accounts.iter().zip(&accepted).filter(|(_, event)| !event.duplicate) {
+            self.activity.accepted(account, now, event.deliveries.len());
+        }
+        Ok(accepted)
     }
 }
 

@@ -2,19 +2,21 @@
 //!
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
 //! attempt and the state that follows it. What this module adds is the configuration in memory, by
-//! which an event finds its subscriptions, and the list of what is in flight.
+//! which an event finds its subscriptions, the list of what is in flight, and what happened lately.
 
 mod accept;
 mod configure;
 mod in_flight;
 mod registry;
 mod retention;
+mod stats;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use in_flight::InFlight;
 pub use registry::{Account, Registry};
 pub use retention::{RetentionSettings, sweep};
+pub use stats::{Stats, StatsQuery, SubscriptionStats};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -22,7 +24,7 @@ pub use crate::store::{
 };
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -32,6 +34,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::metrics::Activity;
 use crate::store::Store;
 
 /// The queue of one server. Share it in an [`Arc`].
@@ -45,6 +48,8 @@ pub struct Queue {
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
+    activity: Activity,
+    oldest_due: Mutex<stats::OldestDue>,
     key_lifetime: Duration,
 }
 
@@ -66,6 +71,8 @@ impl Queue {
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
+            activity: Activity::default(),
+            oldest_due: Mutex::default(),
             key_lifetime,
         })
     }
@@ -125,7 +132,13 @@ impl Queue {
     /// # Errors
     /// [`StoreError`] if it could not be written; the delivery is then still due.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
-        self.store.settle(settlement).await
+        let (mut note, at) = (stats::attempt_note(&settlement), settlement.at);
+        let delivery = self.store.settle(settlement).await?;
+        if let Some(delivery) = &delivery {
+            note.dead = matches!(delivery.state, DeliveryState::Dead { .. });
+            self.activity.attempted(&delivery.account, at, &note);
+        }
+        Ok(delivery)
     }
 
     /// One event.

@@ -1,0 +1,69 @@
+//! `GET /v1/stats` as a dashboard reads it.
+
+use serde_json::{Value, json};
+
+use super::receiver::Receiver;
+use super::server::Running;
+
+async fn stats_when(running: &Running, done: impl Fn(&Value) -> bool) -> Value {
+    let mut stats = Value::Null;
+    for _ in 0..2_000 {
+        stats = running.client.get("/v1/stats").await.json();
+        if done(&stats) {
+            return stats;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the numbers did not come: {stats}");
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_in_the_totals_and_in_the_series() {
+    let running = Running::start().await;
+    let receiver = Receiver::start().await;
+    let subscription = running.subscribe(&format!("http://{}/?i={{ActionId}}", receiver.address), json!({})).await;
+    let event = json!({"account": "acme", "type": "action.tracked", "data": {"ActionId": "1"}});
+    running.client.post("/v1/events", json!([event, event])).await;
+    receiver.wait_for(2).await;
+    let stats = stats_when(&running, |stats| stats["totals"]["delivered"] == 2).await;
+    assert_eq!(
+        stats["totals"],
+        json!({"accepted": 2, "delivered": 2, "dead": 0, "cancelled": 0, "waiting": 0, "in_flight": stats["totals"]["in_flight"], "attempts": 2})
+    );
+    let sum = |field: &str| stats["series"].as_array().unwrap().iter().map(|point| point[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("events"), sum("accepted"), sum("delivered"), sum("failed_attempts")), (2, 2, 2, 0));
+    assert_eq!((stats["success_share"].clone(), stats["oldest_due_at"].clone()), (json!(1.0), Value::Null));
+    assert!(stats["latency_ms"]["p99"].as_u64() >= stats["latency_ms"]["p50"].as_u64());
+    let shown = &stats["subscriptions"][0];
+    assert_eq!(
+        (shown["id"].clone(), shown["delivered"].clone(), shown["state"].clone()),
+        (subscription["id"].clone(), json!(2), json!("active"))
+    );
+    assert!(shown["attempts_per_minute"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn the_period_and_the_account_are_chosen() {
+    let running = Running::start().await;
+    assert_eq!(running.client.post("/v1/accounts", json!({"id": "other"})).await.status, 201);
+    running.client.post("/v1/events", json!({"account": "acme", "type": "action.tracked", "data": {}})).await;
+    for (account, events) in [("acme", 1), ("other", 0)] {
+        let stats = running.client.get(&format!("/v1/stats?account={account}&step_s=600")).await.json();
+        let seen: u64 = stats["series"].as_array().unwrap().iter().map(|point| point["events"].as_u64().unwrap()).sum();
+        assert_eq!(seen, events, "{account}");
+        assert!((6..=7).contains(&stats["series"].as_array().unwrap().len()), "an hour in steps of ten minutes");
+        assert_eq!((stats["success_share"].clone(), stats["latency_ms"].clone()), (Value::Null, Value::Null));
+    }
+    assert_eq!(running.client.get("/v1/stats?account=nobody").await.status, 404);
+    for (query, parameter) in [
+        ("step_s=61", "step_s"),
+        ("step_s=0", "step_s"),
+        ("step_s=x", "step_s"),
+        ("since=2020-01-01T00:00:00Z", "since"),
+        ("since=2999-01-01T00:00:00Z", "since"),
+        ("until=yesterday", "until"),
+    ] {
+        let answer = running.client.get(&format!("/v1/stats?{query}")).await;
+        assert_eq!((answer.status, answer.json()["errors"][0]["pointer"].clone()), (422, json!(parameter)), "{query}");
+    }
+}
