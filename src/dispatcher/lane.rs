@@ -43,6 +43,8 @@ pub(super) struct Lane {
     /// Ids in the window or in flight, or settled and not yet safe to forget.
     known: HashSet<DeliveryId>,
     settled: Vec<DeliveryId>,
+    /// Deliveries in flight whose rows were moved meanwhile; a scan may have had to skip their new ones.
+    moved: HashSet<DeliveryId>,
     /// Rows are due in the index that were not read.
     backlog: bool,
     pub scanning: bool,
@@ -84,6 +86,7 @@ impl Lane {
             in_flight: 0,
             known: HashSet::new(),
             settled: Vec::new(),
+            moved: HashSet::new(),
             backlog: true,
             scanning: false,
             gone: HashSet::new(),
@@ -111,6 +114,8 @@ impl Lane {
             if let Some(place) = self.window.iter().position(|row| row.delivery == id) {
                 self.window.remove(place);
                 self.known.remove(&id);
+            } else if self.known.contains(&id) {
+                self.moved.insert(id);
             }
             if self.scanning {
                 self.gone.insert(id);
@@ -118,6 +123,7 @@ impl Lane {
         }
         if notice.forget {
             self.forget_window();
+            self.moved.extend(&self.known);
             self.scan_is_stale = self.scanning;
         }
         if let Some(due_at) = notice.earliest_due {
@@ -177,6 +183,7 @@ impl Lane {
     fn forget_settled(&mut self) {
         for id in self.settled.drain(..) {
             self.known.remove(&id);
+            self.backlog |= self.moved.remove(&id);
         }
     }
 
@@ -356,6 +363,20 @@ mod tests {
         lane.end_scan(Some(DuePage::default()), NOW);
         lane.in_flight -= 1;
         lane.settle(id(), Some(NOW), NOW);
+        assert!(matches!(step(&mut lane), Step::Scan { .. }));
+        assert!(!lane.begin_scan().contains(&id()));
+    }
+
+    #[test]
+    fn a_delivery_that_is_replayed_before_its_end_is_heard_of_is_found() {
+        let mut lane = lane();
+        lane.notice(fresh(), NOW);
+        assert!(matches!(step(&mut lane), Step::Start(_)));
+        lane.notice(LaneNotice { earliest_due: Some(NOW), ..removed() }, NOW);
+        // The scan has to skip it, since it is in flight as far as the lane knows.
+        scan(&mut lane, vec![]);
+        lane.in_flight -= 1;
+        lane.settle(id(), None, NOW);
         assert!(matches!(step(&mut lane), Step::Scan { .. }));
         assert!(!lane.begin_scan().contains(&id()));
     }

@@ -15,8 +15,8 @@ use super::options::StoreOptions;
 use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Writer};
 use super::{
-    AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DeliveryQuery, DuePage,
-    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, Settlement, Store, StoreError, SubscriptionCounts,
+    AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
+    DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, Revival, Settlement, Store, StoreError, SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -256,6 +256,15 @@ impl Store for EmbeddedStore {
 
     async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
         self.change(DURABLE, move |ledger| ledger.retry(delivery, at, template_version)).await
+    }
+
+    async fn revive(&self, revival: Revival) -> Result<usize, StoreError> {
+        self.change(DURABLE, |ledger| ledger.revive(revival)).await
+    }
+
+    async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.decided(&query)).await
     }
 
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -4,8 +4,8 @@
 //! those of a queue: accept, due, settle, cancel, retry, prune. Records and indexes are written once,
 //! over a small ordered key-value interface; memory, sled and redb are thin adapters of that.
 //!
-//! Promises: what [`Store::accept`], [`Store::configure`], [`Store::cancel`] and [`Store::retry`]
-//! answered is on disk. What [`Store::settle`] answered is written and synced within 50 ms; a kill
+//! Promises: what [`Store::accept`], [`Store::configure`], [`Store::cancel`], [`Store::retry`] and
+//! [`Store::revive`] answered is on disk. What [`Store::settle`] answered is written and synced within 50 ms; a kill
 //! loses none of it, a power cut at most those 50 ms, which repeats an attempt and never loses one.
 
 mod verbs;
@@ -34,8 +34,9 @@ pub use options::{FolderSpace, FreeSpace, StoreOptions};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
-    AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DeliveryQuery,
-    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Settlement, StoreError, SubscriptionCounts,
+    AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
+    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Revival, RevivalRecord, Settlement,
+    StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -82,6 +83,14 @@ pub trait Store: Debug + Send + Sync {
 
     /// Makes a pending or dead delivery due at `at`, its counters kept, with this template version if given.
     async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError>;
+
+    /// Makes those of the named deliveries due that are decided as asked for, their counters kept, and writes
+    /// the record that `record` makes of their number: both or neither, on disk when this returns. Answers
+    /// with the number. They go outside the order they may have had.
+    async fn revive(&self, revival: Revival) -> Result<usize, StoreError>;
+
+    /// Ids of decided deliveries of one subscription, oldest first.
+    async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError>;
 
     /// Ends up to `limit` waiting deliveries of a subscription as cancelled; answers how many. Zero: none is left.
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError>;
