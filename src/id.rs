@@ -13,7 +13,8 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The digits of the text form, also used by the text of API keys.
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const TEXT_LENGTH: usize = 26;
 
 /// Why a text is not an id.
@@ -169,6 +170,10 @@ id_type!(
 id_type!(
     /// One API key.
     KeyId, "key"
+);
+id_type!(
+    /// One entry of the audit log.
+    AuditId, "aud"
 );
 id_type!(
     /// One replay.

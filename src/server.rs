@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -20,11 +24,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, OperatorKey, Readiness};
-use crate::clock::{Clock, PreciseClock};
+use crate::api::{self, ApiState, Readiness};
+use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Queue, RetentionSettings, StoreError, sweep};
+use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
@@ -157,7 +161,7 @@ impl Server {
             transport,
             guard,
             clock,
-            operator_key: Arc::new(OperatorKey::new(&operator_key)),
+            operator_key: Arc::new(Key::of_operator(&operator_key, written_at(&key_file))),
             body_bytes_max: settings.body_bytes_max,
             ready: ready.clone(),
         });
@@ -257,12 +261,17 @@ fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let mut bits = [0; 32];
-    rng.fill(&mut bits);
-    let key = format!("prk_{}", base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bits));
+    let key = draw_key_text(rng).expose().to_owned();
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
     writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// When a file was written last; unknown: the beginning of time.
+fn written_at(path: &Path) -> Timestamp {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since_1970 = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    Timestamp::default().after(since_1970.unwrap_or_default())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -278,10 +287,10 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -292,6 +301,10 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
         // Answers are small and latency counts.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            service.call(request)
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

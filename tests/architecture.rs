@@ -18,7 +18,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         // The jitter is a hash, and the hash is in `rng`.
         "delivery" => words(&["rng"]),
         "store" | "metrics" => words(&[]),
-        "queue" => words(&["rng", "store", "metrics"]),
+        "queue" => words(&["rng", "secret", "store", "metrics"]),
         "request" => words(&["secret", "template"]),
         "dispatcher" => words(&["rng", "queue", "request"]),
         "api" => words(&["rng", "queue", "store", "metrics", "template", "request"]),

@@ -7,9 +7,11 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::body::{self, Body};
-use super::page::{Listed, Parameters};
+use super::caller::Caller;
+use super::page::{Listed, NO_CURSOR, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
+use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::queue::{Account, ConfigureError};
 
@@ -59,21 +61,41 @@ fn is_macro_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;
-    let registry = state.queue.registry();
-    let mut accounts: Vec<_> = registry.accounts().cloned().collect();
-    accounts.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
-    let skip = usize::try_from(parameters.cursor()?.unwrap_or(0)).unwrap_or(usize::MAX);
+    let before = parameters.get("cursor").map(read_cursor).transpose()?;
     let limit = parameters.limit()?;
-    let next = skip.saturating_add(limit);
-    let more = accounts.len() > next;
-    let data = accounts.into_iter().skip(skip).take(limit).map(|account| (*account).clone()).collect();
-    Ok(Listed::<Account>::new(data, more.then_some(next as u128)))
+    let registry = state.queue.registry();
+    let mut accounts: Vec<_> = registry
+        .accounts()
+        .filter(|account| caller.sees(&account.id))
+        .filter(|account| before.as_ref().is_none_or(|before| place(account) < *before))
+        .cloned()
+        .collect();
+    accounts.sort_by_cached_key(|account| std::cmp::Reverse(place(account)));
+    let more = accounts.len() > limit;
+    accounts.truncate(limit);
+    let next = accounts.last().filter(|_| more).map(|last| format!("{:x}-{}", last.created_at.unix_ms(), last.id));
+    Ok(Listed::after(accounts.iter().map(|account| Account::clone(account)).collect(), next))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+/// Where an account stands in the list: those created in one millisecond are in the order of their ids.
+fn place(account: &Account) -> (Timestamp, AccountId) {
+    (account.created_at, account.id.clone())
+}
+
+/// The place of the last account of the page before.
+fn read_cursor(text: &str) -> Result<(Timestamp, AccountId), ApiError> {
+    let read = || {
+        let (created_at, id) = text.split_once('-')?;
+        Some((Timestamp::from_unix_ms(i64::from_str_radix(created_at, 16).ok()?), id.parse().ok()?))
+    };
+    read().ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
+}
+
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let registry = state.queue.registry();
     let account = id.parse().ok().and_then(|account: AccountId| registry.account(&account).cloned());
-    account.map(|account| Json((*account).clone())).ok_or_else(|| ApiError::not_found("account", &id))
+    let account = caller.visible("account", &id, account, |account| &account.id)?;
+    Ok(Json((*account).clone()))
 }

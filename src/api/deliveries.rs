@@ -7,6 +7,7 @@ use base64::Engine as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::caller::{Accounts, Caller, Narrowed};
 use super::page::{Listed, Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
 use crate::attempt::{Attempt, Outcome};
@@ -104,11 +105,12 @@ fn put_body(value: &mut Value, body: &[u8]) {
     }
 }
 
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let known = ["account", "subscription", "event", "state", "since", "until", "limit", "cursor"];
     let parameters = Parameters::read(query.as_deref(), &known)?;
-    let wanted = DeliveryQuery {
-        account: parameters.parse("account")?,
+    let account = caller.narrow(&state.queue.registry(), parameters.parse("account")?);
+    let mut wanted = DeliveryQuery {
+        account: None,
         subscription: parameters.parse("subscription")?,
         event: parameters.parse("event")?,
         state: parameters.get("state").map(state_name).transpose()?,
@@ -117,8 +119,30 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         before: parameters.cursor()?.map(DeliveryId::from_raw),
         limit: parameters.limit()?,
     };
+    let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
+    if !is_of_caller(&state, &caller, &wanted).await? {
+        return Ok(Listed::empty());
+    }
+    wanted.account = account;
     let page = state.queue.deliveries(&wanted).await?;
     Ok(Listed::new(page.items.iter().map(DeliveryJson::of).collect(), page.next))
+}
+
+/// Whether the subscription and the event that a query names are there for the caller. Another account's
+/// must not even be looked through: how long that takes, and where a page of it ends, says something.
+async fn is_of_caller(state: &ApiState, caller: &Caller, query: &DeliveryQuery) -> Result<bool, ApiError> {
+    if caller.accounts() == Accounts::All {
+        return Ok(true);
+    }
+    if let Some(subscription) = query.subscription
+        && !state.queue.account_of(subscription).await?.is_some_and(|account| caller.sees(&account))
+    {
+        return Ok(false);
+    }
+    match query.event {
+        Some(event) => Ok(state.queue.event(event).await?.is_some_and(|event| caller.sees(&event.account))),
+        None => Ok(true),
+    }
 }
 
 fn state_name(text: &str) -> Result<StateName, ApiError> {
@@ -128,23 +152,26 @@ fn state_name(text: &str) -> Result<StateName, ApiError> {
         .ok_or_else(|| invalid_parameter("state", "use `pending`, `leased`, `delivered`, `dead` or `cancelled`"))
 }
 
-fn delivery_id(id: &str) -> Result<DeliveryId, ApiError> {
-    id.parse().map_err(|_| ApiError::not_found("delivery", id))
+/// The delivery of this id, if the caller may see it.
+async fn found(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery, ApiError> {
+    let parsed = id.parse().map_err(|_| ApiError::not_found("delivery", id))?;
+    caller.visible("delivery", id, state.queue.delivery(parsed).await?, |delivery| &delivery.account)
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let delivery_id = delivery_id(&id)?;
-    let delivery = state.queue.delivery(delivery_id).await?.ok_or_else(|| ApiError::not_found("delivery", &id))?;
-    let attempts = state.queue.attempts(delivery_id).await?;
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let delivery = found(&state, &caller, &id).await?;
+    let attempts = state.queue.attempts(delivery.id).await?;
     let mut body = DeliveryJson::of(&delivery);
     body.attempt_log = Some(attempts.iter().map(attempt_json).collect());
     Ok(Json(body))
 }
 
-pub(super) async fn retry(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    Ok(Json(DeliveryJson::of(&state.queue.retry(delivery_id(&id)?).await?)))
+pub(super) async fn retry(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let delivery = found(&state, &caller, &id).await?;
+    Ok(Json(DeliveryJson::of(&state.queue.retry(delivery.id).await?)))
 }
 
-pub(super) async fn cancel(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    Ok(Json(DeliveryJson::of(&state.queue.cancel(delivery_id(&id)?).await?)))
+pub(super) async fn cancel(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let delivery = found(&state, &caller, &id).await?;
+    Ok(Json(DeliveryJson::of(&state.queue.cancel(delivery.id).await?)))
 }

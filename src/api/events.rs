@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::{self, Body};
+use super::caller::{Caller, Narrowed};
 use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
@@ -55,7 +56,7 @@ struct AcceptedMany {
     results: Vec<AcceptedBody>,
 }
 
-pub(super) async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let text = body::text(&body, state.body_bytes_max)?;
     let header_key = header_key(&headers)?;
     let many = match body::media_type(&headers).as_str() {
@@ -69,14 +70,15 @@ pub(super) async fn create(State(state): State<ApiState>, headers: HeaderMap, bo
     match many {
         None => {
             let event = read_event(text, header_key.as_ref(), None)?;
-            let accepted = state.queue.accept(vec![event]).await.map_err(|error| without_index(error.into()))?;
+            let accepted =
+                state.queue.accept_from(vec![event], |account| caller.sees(account)).await.map_err(|error| without_index(error.into()))?;
             let only = accepted.into_iter().next().map(AcceptedBody::from);
             Ok((StatusCode::ACCEPTED, Json(only)).into_response())
         }
         Some(texts) => {
             check_count(texts.len())?;
             let events = read_events(&texts, header_key.as_ref())?;
-            let accepted = state.queue.accept(events).await?;
+            let accepted = state.queue.accept_from(events, |account| caller.sees(account)).await?;
             let results = accepted.into_iter().map(AcceptedBody::from).collect();
             Ok((StatusCode::ACCEPTED, Json(AcceptedMany { results })).into_response())
         }
@@ -216,10 +218,11 @@ impl EventJson {
     }
 }
 
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["account", "type", "since", "until", "data.", "limit", "cursor"])?;
-    let wanted = EventQuery {
-        account: parameters.parse("account")?,
+    let account = caller.narrow(&state.queue.registry(), parameters.parse("account")?);
+    let mut wanted = EventQuery {
+        account: None,
         event_type: parameters.parse("type")?,
         since: parameters.parse("since")?,
         until: parameters.parse("until")?,
@@ -227,14 +230,15 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         before: parameters.cursor()?.map(EventId::from_raw),
         limit: parameters.limit()?,
     };
+    let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
+    wanted.account = account;
     let page = state.queue.events(&wanted).await?;
     Ok(Listed::new(page.items.iter().map(|event| EventJson::of(event)).collect(), page.next))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let missing = || ApiError::not_found("event", &id);
-    let event_id: EventId = id.parse().map_err(|_| missing())?;
-    let event = state.queue.event(event_id).await?.ok_or_else(missing)?;
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
+    let event_id: EventId = id.parse().map_err(|_| ApiError::not_found("event", &id))?;
+    let event = caller.visible("event", &id, state.queue.event(event_id).await?, |event| &event.account)?;
     let deliveries = state.queue.deliveries_of(event_id).await?;
     let mut body = EventJson::of(&event);
     body.deliveries = Some(deliveries.iter().map(super::deliveries::DeliveryJson::of).collect());

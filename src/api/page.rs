@@ -19,8 +19,19 @@ pub(super) struct Listed<T> {
 }
 
 impl<T> Listed<T> {
+    /// A page after which the list goes on before the object with this raw id.
     pub fn new(data: Vec<T>, next: Option<u128>) -> Json<Self> {
-        Json(Self { data, next_cursor: next.map(|raw| format!("{raw:032x}")) })
+        Self::after(data, next.map(|raw| format!("{raw:032x}")))
+    }
+
+    /// A page after which the list goes on at this cursor.
+    pub const fn after(data: Vec<T>, next_cursor: Option<String>) -> Json<Self> {
+        Json(Self { data, next_cursor })
+    }
+
+    /// The answer to a filter that nothing can fit.
+    pub const fn empty() -> Json<Self> {
+        Self::after(Vec::new(), None)
     }
 }
 
@@ -68,13 +79,14 @@ impl Parameters {
     pub fn cursor(&self) -> Result<Option<u128>, ApiError> {
         self.get("cursor")
             .map(|text| {
-                u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| {
-                    invalid_parameter("cursor", "this is no cursor; pass on the `next_cursor` of the page before, unchanged")
-                })
+                u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
             })
             .transpose()
     }
 }
+
+/// What is said of a text that is no cursor.
+pub(super) const NO_CURSOR: &str = "this is no cursor; pass on the `next_cursor` of the page before, unchanged";
 
 /// The error for a query parameter.
 pub(super) fn invalid_parameter(name: &str, detail: &str) -> ApiError {

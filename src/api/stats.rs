@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 
+use super::caller::{Accounts, Caller};
 use super::page::{Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
@@ -20,20 +21,24 @@ const HOUR_S: u64 = 3_600;
 /// Most subscriptions that are listed.
 const SUBSCRIPTIONS_MAX: usize = 1_000;
 
-pub(super) async fn show(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["account", "since", "until", "step_s"])?;
-    let account = known_account(&state, &parameters)?;
+    let account = wanted_account(&state, &caller, &parameters)?;
     let query = read_query(&parameters, account, state.clock.now())?;
     Ok(Json(stats_json(&state.queue.stats(&query).await?)))
 }
 
-/// The account that is asked for; one that does not exist has no numbers.
-fn known_account(state: &ApiState, parameters: &Parameters) -> Result<Option<AccountId>, ApiError> {
-    let Some(account) = parameters.parse::<AccountId>("account")? else { return Ok(None) };
-    match state.queue.registry().account(&account) {
-        Some(_) => Ok(Some(account)),
-        None => Err(ApiError::not_found("account", account.as_str())),
-    }
+/// The account whose numbers are shown; one that does not exist, or not for the caller, has none.
+fn wanted_account(state: &ApiState, caller: &Caller, parameters: &Parameters) -> Result<Option<AccountId>, ApiError> {
+    let Some(account) = parameters.parse::<AccountId>("account")? else {
+        return Ok(match caller.accounts() {
+            Accounts::All => None,
+            Accounts::One(own) => Some(own),
+        });
+    };
+    let known = state.queue.registry().account(&account).cloned();
+    caller.visible("account", account.as_str(), known, |account| &account.id)?;
+    Ok(Some(account))
 }
 
 fn read_query(parameters: &Parameters, account: Option<AccountId>, now: Timestamp) -> Result<StatsQuery, ApiError> {

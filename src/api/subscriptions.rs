@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
+use super::caller::{Caller, Narrowed};
 use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::trial::{Trial, try_once};
@@ -72,12 +73,15 @@ fn blocked_address(state: &ApiState, url: &str) -> Option<SubscriptionWarning> {
     Some(SubscriptionWarning { pointer: "/request/url".into(), code: "blocked_address".into(), detail: refused.detail })
 }
 
-fn parse_id(id: &str) -> Result<SubscriptionId, ApiError> {
-    id.parse().map_err(|_| ApiError::not_found("subscription", id))
+/// The subscription of this id, if the caller may see it.
+fn found<'a>(registry: &'a Registry, caller: &Caller, id: &str) -> Result<&'a Subscription, ApiError> {
+    let subscription = id.parse().ok().and_then(|id| registry.subscription(id));
+    caller.visible("subscription", id, subscription, |subscription| &subscription.spec.account)
 }
 
-fn found<'a>(registry: &'a Registry, id: &str) -> Result<&'a Subscription, ApiError> {
-    registry.subscription(parse_id(id)?).ok_or_else(|| ApiError::not_found("subscription", id))
+/// The id of a subscription that the caller may change. An account never gives its subscriptions away.
+fn found_id(state: &ApiState, caller: &Caller, id: &str) -> Result<SubscriptionId, ApiError> {
+    found(&state.queue.registry(), caller, id).map(|subscription| subscription.id)
 }
 
 /// The version that `If-Match` asks for; none if any will do.
@@ -97,20 +101,22 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
     })
 }
 
-pub(super) async fn create(State(state): State<ApiState>, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
+    caller.require_account(&spec.account)?;
     let change = state.queue.create_subscription(spec).await?;
     Ok(changed(&state, StatusCode::CREATED, &change))
 }
 
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["account", "state", "limit", "cursor"])?;
-    let account = parameters.parse::<crate::event::AccountId>("account")?;
+    let registry = state.queue.registry();
+    let account = caller.narrow(&registry, parameters.parse("account")?);
     let wanted_state = parameters.get("state");
     let before = parameters.cursor()?.map(SubscriptionId::from_raw);
     let limit = parameters.limit()?;
-    let registry = state.queue.registry();
+    let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
     let mut subscriptions: Vec<_> = registry
         .subscriptions()
         .filter(|subscription| account.as_ref().is_none_or(|account| *account == subscription.spec.account))
@@ -124,19 +130,20 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     Ok(Listed::new(subscriptions.into_iter().map(subscription_json).collect(), next))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
     let registry = state.queue.registry();
-    let subscription = found(&registry, &id)?;
+    let subscription = found(&registry, &caller, &id)?;
     Ok(with_etag(StatusCode::OK, subscription, subscription_json(subscription)))
 }
 
 pub(super) async fn replace(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (id, expected) = (parse_id(&id)?, expected_version(&headers)?);
+    let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
     let spec = read_spec(body::text(&body, state.body_bytes_max)?)?;
     check_target(&state, &spec)?;
     let change = state.queue.change_subscription(id, expected, |_| Ok::<_, ApiError>(spec)).await?;
@@ -154,11 +161,12 @@ fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
 
 pub(super) async fn patch(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (id, expected) = (parse_id(&id)?, expected_version(&headers)?);
+    let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
     let mut patch: Map<String, Value> = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
     let change = state
@@ -195,28 +203,33 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-pub(super) async fn delete(State(state): State<ApiState>, Path(id): Path<String>, headers: HeaderMap) -> Result<StatusCode, ApiError> {
-    let expected = expected_version(&headers)?;
-    state.queue.delete_subscription(parse_id(&id)?, expected).await?;
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
+    state.queue.delete_subscription(id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn set_state(state: &ApiState, id: &str, wanted: SubscriptionState) -> Result<Response, ApiError> {
+async fn set_state(state: &ApiState, caller: &Caller, id: &str, wanted: SubscriptionState) -> Result<Response, ApiError> {
     let change = state
         .queue
-        .change_subscription(parse_id(id)?, None, |present| {
+        .change_subscription(found_id(state, caller, id)?, None, |present| {
             Ok::<_, ConfigureSubscriptionError>(SubscriptionSpec { state: wanted, ..present.clone() })
         })
         .await?;
     Ok(with_etag(StatusCode::OK, &change.subscription, subscription_json(&change.subscription)))
 }
 
-pub(super) async fn pause(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    set_state(&state, &id, SubscriptionState::Paused).await
+pub(super) async fn pause(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
+    set_state(&state, &caller, &id, SubscriptionState::Paused).await
 }
 
-pub(super) async fn resume(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    set_state(&state, &id, SubscriptionState::Active).await
+pub(super) async fn resume(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
+    set_state(&state, &caller, &id, SubscriptionState::Active).await
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -236,9 +249,14 @@ struct TestEvent {
 }
 
 /// Renders and sends once; nothing is queued. The answer is the attempt, whatever its outcome.
-pub(super) async fn test(State(state): State<ApiState>, Path(id): Path<String>, body: Body) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn test(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<impl IntoResponse, ApiError> {
     let registry = state.queue.registry();
-    let subscription = found(&registry, &id)?;
+    let subscription = found(&registry, &caller, &id)?;
     let text = body::text(&body, state.body_bytes_max)?;
     let body: TestBody = if text.trim().is_empty() { TestBody::default() } else { body::read(text, "")? };
     let event = body.event.unwrap_or(TestEvent { event_type: None, data: None });

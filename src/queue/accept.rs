@@ -61,11 +61,23 @@ impl Queue {
     /// # Errors
     /// [`EmitError`], and nothing is stored.
     pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Accepted>, EmitError> {
+        self.accept_from(events, |_| true).await
+    }
+
+    /// The same from somebody for whom only the accounts exist that `sees` tells.
+    ///
+    /// # Errors
+    /// [`EmitError`], and nothing is stored.
+    pub async fn accept_from(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool + Send,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let registry = self.registry();
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
         for (index, event) in events.into_iter().enumerate() {
-            if registry.account(&event.account).is_none() {
+            if registry.account(&event.account).is_none() || !sees(&event.account) {
                 return Err(EmitError::UnknownAccount { index, account: event.account });
             }
             if !registry.knows_event_type(&event.event_type) {

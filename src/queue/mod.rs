@@ -7,6 +7,7 @@
 mod accept;
 mod configure;
 mod in_flight;
+mod key;
 mod registry;
 mod retention;
 mod stats;
@@ -14,6 +15,7 @@ mod stats;
 pub use accept::{EmitError, IncomingEvent};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use in_flight::InFlight;
+pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use registry::{Account, Registry};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
@@ -32,7 +34,7 @@ use tokio::sync::watch;
 use crate::attempt::Attempt;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
-use crate::event::Event;
+use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Activity;
 use crate::store::Store;
@@ -225,6 +227,18 @@ impl Queue {
             return Err(ChangeError::Decided { delivery: id, state: StateName::Cancelled });
         };
         self.store.retry(id, self.clock.now(), Some(subscription.template_version)).await
+    }
+
+    /// Whose a subscription is or was; none if it never had a delivery and is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the counts cannot be read.
+    pub async fn account_of(&self, subscription: SubscriptionId) -> Result<Option<AccountId>, StoreError> {
+        if let Some(present) = self.registry().subscription(subscription) {
+            return Ok(Some(present.spec.account.clone()));
+        }
+        // A deleted one's deliveries are kept for a while.
+        Ok(self.store.counts().await?.into_iter().find(|counts| counts.subscription == subscription).map(|counts| counts.account))
     }
 
     /// The counts of every subscription.

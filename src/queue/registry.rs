@@ -2,14 +2,15 @@
 //!
 //! A registry never changes; a change makes another one. Readers keep the one they took.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::key::{Key, KeyHash, StoredKey};
 use crate::clock::Timestamp;
 use crate::event::{AccountId, EventType, catalogue};
-use crate::id::SubscriptionId;
+use crate::id::{KeyId, SubscriptionId};
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
 
@@ -44,6 +45,8 @@ pub struct Registry {
     subscriptions: HashMap<SubscriptionId, Subscription>,
     by_account: HashMap<AccountId, Vec<SubscriptionId>>,
     templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
+    keys: BTreeMap<KeyId, Arc<Key>>,
+    keys_by_hash: HashMap<KeyHash, KeyId>,
 }
 
 impl Registry {
@@ -62,6 +65,7 @@ impl Registry {
             match record.kind {
                 ConfigurationKind::Subscription => registry.read_subscription(record),
                 ConfigurationKind::TemplateVersion => registry.read_template(record),
+                ConfigurationKind::Key => registry.read_key(record),
                 _ => {}
             }
         }
@@ -81,6 +85,13 @@ impl Registry {
         match (key, serde_json::from_str(&record.value)) {
             (Some((id, version)), Ok(request)) => self.put_template(id, version, Arc::new(request)),
             _ => tracing::error!(template = record.id, "a stored template cannot be read; it is left out"),
+        }
+    }
+
+    fn read_key(&mut self, record: &ConfigurationRecord) {
+        match (record.id.parse(), serde_json::from_str::<StoredKey>(&record.value)) {
+            (Ok(id), Ok(stored)) => self.put_key(id, stored.key(id)),
+            _ => tracing::error!(key = record.id, "a stored API key cannot be read; it is left out"),
         }
     }
 
@@ -167,6 +178,28 @@ impl Registry {
     #[must_use]
     pub fn template_versions(&self, id: SubscriptionId) -> Vec<u32> {
         self.templates.keys().filter(|(owner, _)| *owner == id).map(|(_, version)| *version).collect()
+    }
+
+    pub(super) fn put_key(&mut self, id: KeyId, key: Key) {
+        self.keys_by_hash.insert(key.hash, id);
+        self.keys.insert(id, Arc::new(key));
+    }
+
+    /// A key that was created, expired or not.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> Option<&Arc<Key>> {
+        self.keys.get(&id)
+    }
+
+    /// The key whose text has this hash, expired or not.
+    #[must_use]
+    pub fn key_by_hash(&self, hash: &KeyHash) -> Option<&Arc<Key>> {
+        self.keys_by_hash.get(hash).and_then(|id| self.keys.get(id)).filter(|key| key.hash.is(hash))
+    }
+
+    /// All keys that were created, newest first.
+    pub fn keys(&self) -> impl Iterator<Item = (KeyId, &Arc<Key>)> {
+        self.keys.iter().rev().map(|(id, key)| (*id, key))
     }
 
     /// Whether events of this type may be reported.

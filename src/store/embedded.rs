@@ -16,7 +16,8 @@ use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Writer};
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, Revival, Settlement, Store, StoreError, SubscriptionCounts,
+    DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,
+    SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -250,12 +251,26 @@ impl Store for EmbeddedStore {
         self.change((QueueName::Others, Durability::Relaxed, bytes), |ledger| ledger.settle(settlement)).await
     }
 
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.cancel(delivery, at)).await
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.cancel(delivery, at)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
-        self.change(DURABLE, move |ledger| ledger.retry(delivery, at, template_version)).await
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError> {
+        self.change(DURABLE, move |ledger| {
+            let decision = ledger.retry(delivery, at, template_version)?;
+            Ok(decision.inspect(|_| ledger.put_note(note)))
+        })
+        .await
     }
 
     async fn revive(&self, revival: Revival) -> Result<usize, StoreError> {
@@ -311,6 +326,11 @@ impl Store for EmbeddedStore {
 
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError> {
         self.read(Reading::Long, Reader::configuration).await
+    }
+
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.records(&query)).await
     }
 
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError> {

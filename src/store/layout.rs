@@ -167,7 +167,8 @@ fn join(first: [u8; ID], second: [u8; ID]) -> [u8; 2 * ID] {
     key
 }
 
-const KINDS: [ConfigurationKind; 7] = [
+/// Every kind, in the order of its number.
+pub(super) const KINDS: [ConfigurationKind; 9] = [
     ConfigurationKind::Account,
     ConfigurationKind::Subscription,
     ConfigurationKind::TemplateVersion,
@@ -175,6 +176,8 @@ const KINDS: [ConfigurationKind; 7] = [
     ConfigurationKind::Key,
     ConfigurationKind::Replay,
     ConfigurationKind::Setting,
+    ConfigurationKind::Secret,
+    ConfigurationKind::Audit,
 ];
 
 const fn kind_number(kind: ConfigurationKind) -> u8 {
@@ -186,6 +189,8 @@ const fn kind_number(kind: ConfigurationKind) -> u8 {
         ConfigurationKind::Key => 5,
         ConfigurationKind::Replay => 6,
         ConfigurationKind::Setting => 7,
+        ConfigurationKind::Secret => 8,
+        ConfigurationKind::Audit => 9,
     }
 }
 

@@ -35,8 +35,8 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
-    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, Revival, RevivalRecord, Settlement,
-    StoreError, SubscriptionCounts,
+    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord,
+    Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -79,10 +79,26 @@ pub trait Store: Debug + Send + Sync {
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError>;
 
     /// Ends a pending or dead delivery as cancelled.
-    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError>;
+    async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
+        self.cancel_noted(delivery, at, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError>;
 
     /// Makes a pending or dead delivery due at `at`, its counters kept, with this template version if given.
-    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError>;
+    async fn retry(&self, delivery: DeliveryId, at: Timestamp, template_version: Option<u32>) -> Result<Delivery, ChangeError> {
+        self.retry_noted(delivery, at, template_version, None).await
+    }
+
+    /// The same, and writes `note` with the change if it is made.
+    async fn retry_noted(
+        &self,
+        delivery: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+        note: Option<ConfigurationRecord>,
+    ) -> Result<Delivery, ChangeError>;
 
     /// Makes those of the named deliveries due that are decided as asked for, their counters kept, and writes
     /// the record that `record` makes of their number: both or neither, on disk when this returns. Answers
@@ -116,8 +132,11 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
-    /// All configuration.
+    /// All configuration but the audit log, which is read in parts by [`Store::records`].
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// Records of one kind, the last id first.
+    async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError>;
 
     /// How many deliveries of each subscription are in which state.
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;

@@ -11,7 +11,7 @@ use super::kv::{Direction, KeyRange, KvError, Tree, after_prefix};
 use super::layout;
 use super::ledger::LedgerParts;
 use super::record::{self, AttemptRecord, BadRecord, CountsRecord, DeliveryRecord, DueRecord, EventRecord, ValueRecord};
-use super::{ConfigurationRecord, DuePage, DueRow, SubscriptionCounts};
+use super::{ConfigurationKind, ConfigurationRecord, DuePage, DueRow, RecordQuery, SubscriptionCounts};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -153,14 +153,34 @@ impl Reader {
 
     pub(super) fn configuration(&mut self) -> Result<Vec<ConfigurationRecord>, KvError> {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
-        self.each(Tree::Configuration, &[], |key, value| {
-            let place = layout::read_configuration_key(key);
-            match (place, record::decode::<ValueRecord<'_>>(Tree::Configuration, key, value)) {
-                (Some((kind, id)), Ok(record)) => {
-                    records.push(ConfigurationRecord { kind, id: id.to_owned(), value: record.json.to_owned() });
-                }
-                _ => damaged.push((Tree::Configuration, key.to_vec())),
+        // The audit log may hold millions of records, which nobody wants all at once.
+        for kind in layout::KINDS.into_iter().filter(|kind| *kind != ConfigurationKind::Audit) {
+            self.each(Tree::Configuration, &layout::configuration_key(kind, ""), |key, value| match read_configuration(key, value) {
+                Some(record) => records.push(record),
+                None => damaged.push((Tree::Configuration, key.to_vec())),
+            })?;
+        }
+        self.damaged.append(&mut damaged);
+        Ok(records)
+    }
+
+    pub(super) fn records(&mut self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, KvError> {
+        let low = layout::configuration_key(query.kind, &query.from);
+        let high = match &query.before {
+            Some(before) => Some(layout::configuration_key(query.kind, before)),
+            None => after_prefix(&layout::configuration_key(query.kind, "")),
+        };
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        let range = KeyRange { low: &low, high: high.as_deref() };
+        self.parts.kv.scan(Tree::Configuration, range, Direction::Backward, &mut |key, value| {
+            if records.len() == query.limit {
+                return ControlFlow::Break(());
             }
+            match read_configuration(key, value) {
+                Some(record) => records.push(record),
+                None => damaged.push((Tree::Configuration, key.to_vec())),
+            }
+            ControlFlow::Continue(())
         })?;
         self.damaged.append(&mut damaged);
         Ok(records)
@@ -177,4 +197,11 @@ impl Reader {
         })?;
         Ok(all)
     }
+}
+
+/// The record of configuration in a row; none if it is damaged.
+fn read_configuration(key: &[u8], value: &[u8]) -> Option<ConfigurationRecord> {
+    let (kind, id) = layout::read_configuration_key(key)?;
+    let record = record::decode::<ValueRecord<'_>>(Tree::Configuration, key, value).ok()?;
+    Some(ConfigurationRecord { kind, id: id.to_owned(), value: record.json.to_owned() })
 }

@@ -220,6 +220,23 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
+    /// The sealed secrets of a subscription, by its id.
+    Secret,
+    /// An entry of the audit log, by its id, which is in order of time.
+    Audit,
+}
+
+/// Which records of one kind to read.
+#[derive(Debug, Clone)]
+pub struct RecordQuery {
+    /// The kind.
+    pub kind: ConfigurationKind,
+    /// Only those whose id is this one or comes after it; empty: all.
+    pub from: String,
+    /// Only those whose id comes before this one: where the last page ended.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: usize,
 }
 
 /// One record of configuration. The value is JSON that its owner reads.

@@ -1,6 +1,6 @@
 //! Configuration: all changes of a call or none; and what a removed subscription means.
 
-use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Store};
+use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery, Store};
 
 use super::world::{Build, START, World, at, event, on_every_engine, sub};
 
@@ -14,6 +14,9 @@ on_every_engine!(
     changes_of_a_call_follow_on_each_other,
     a_removed_subscription_takes_no_deliveries,
     a_subscription_that_is_written_again_takes_deliveries,
+    records_of_one_kind_are_read_in_parts,
+    the_audit_log_is_not_read_as_a_whole,
+    a_note_is_written_with_its_change_or_not_at_all,
 );
 
 const KIND: ConfigurationKind = ConfigurationKind::Setting;
@@ -138,4 +141,47 @@ async fn a_subscription_that_is_written_again_takes_deliveries(world: World) {
     assert!(world.accept(event().to(1)).await.deliveries.is_empty());
     world.store().configure(vec![written]).await.unwrap();
     assert_eq!(world.accept(event().to(1)).await.deliveries.len(), 1);
+}
+
+/// The ids of one page.
+async fn ids(world: &World, kind: ConfigurationKind, from: &str, before: Option<&str>, limit: usize) -> Vec<String> {
+    let query = RecordQuery { kind, from: from.into(), before: before.map(Into::into), limit };
+    world.store().records(&query).await.unwrap().into_iter().map(|record| record.id).collect()
+}
+
+async fn records_of_one_kind_are_read_in_parts(mut world: World) {
+    world.store().configure(["a", "b", "c", "d"].map(|id| put(id, "1")).to_vec()).await.unwrap();
+    let (written, _) = subscription(1);
+    world.store().configure(vec![written, note_change("z")]).await.unwrap();
+    world.reopen().await;
+    assert_eq!(ids(&world, KIND, "", None, 3).await, ["d", "c", "b"]);
+    assert_eq!(ids(&world, KIND, "", Some("b"), 3).await, ["a"]);
+    assert_eq!(ids(&world, KIND, "b", Some("d"), 3).await, ["c", "b"]);
+    assert_eq!(ids(&world, KIND, "d", Some("b"), 3).await, [""; 0]);
+    assert_eq!(ids(&world, ConfigurationKind::Secret, "", None, 3).await, [""; 0]);
+}
+
+fn note(id: &str) -> ConfigurationRecord {
+    ConfigurationRecord { kind: ConfigurationKind::Audit, id: id.into(), value: "{}".into() }
+}
+
+fn note_change(id: &str) -> ConfigurationChange {
+    ConfigurationChange::Put { record: note(id), if_absent: true }
+}
+
+async fn the_audit_log_is_not_read_as_a_whole(mut world: World) {
+    world.store().configure(vec![put("a", "1"), note_change("1"), note_change("2")]).await.unwrap();
+    world.reopen().await;
+    assert_eq!(world.store().configuration().await.unwrap(), [record("a", "1")]);
+    assert_eq!(ids(&world, ConfigurationKind::Audit, "", None, 9).await, ["2", "1"]);
+}
+
+async fn a_note_is_written_with_its_change_or_not_at_all(mut world: World) {
+    let accepted = world.accept(event().to(1)).await.deliveries;
+    world.store().retry_noted(accepted[0], at(1), None, Some(note("1"))).await.unwrap();
+    world.store().cancel_noted(accepted[0], at(2), Some(note("2"))).await.unwrap();
+    assert!(world.store().retry_noted(accepted[0], at(3), None, Some(note("3"))).await.is_err());
+    assert!(world.store().cancel_noted(accepted[0], at(3), Some(note("4"))).await.is_err());
+    world.reopen().await;
+    assert_eq!(ids(&world, ConfigurationKind::Audit, "", None, 9).await, ["2", "1"]);
 }

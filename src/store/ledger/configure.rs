@@ -7,7 +7,7 @@ use super::state::Ledger;
 use crate::id::SubscriptionId;
 use crate::store::kv::{KvError, Tree};
 use crate::store::record::{self, ValueRecord};
-use crate::store::{ConfigurationChange, ConfigurationKind, ConfigureError, StoreError, layout};
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, StoreError, layout};
 
 impl Ledger {
     /// Makes all changes, or none and says which one does not fit.
@@ -44,6 +44,13 @@ impl Ledger {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Writes a record that goes with another change.
+    pub(in crate::store) fn put_note(&mut self, note: Option<ConfigurationRecord>) {
+        if let Some(ConfigurationRecord { kind, id, value }) = note {
+            self.put(Tree::Configuration, &layout::configuration_key(kind, &id), &ValueRecord { json: &value });
+        }
     }
 
     fn value(&mut self, key: &[u8]) -> Result<Option<String>, KvError> {

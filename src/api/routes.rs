@@ -1,0 +1,106 @@
+//! Every call of the API with the keys it takes. The router is built from this table and from nothing else.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+
+use super::caller::Access;
+use super::{ApiState, accounts, auth, deliveries, error, events, health, me, stats, subscriptions};
+
+/// One call: a method of a path. A GET also answers HEAD.
+pub(super) struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<ApiState>,
+}
+
+impl Route {
+    const fn new(method: Method, path: &'static str, handler: MethodRouter<ApiState>) -> Self {
+        Self { method, path, access: Access::Keyed, handler }
+    }
+
+    fn get<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
+        Self::new(Method::GET, path, get(handler))
+    }
+
+    fn post<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
+        Self::new(Method::POST, path, post(handler))
+    }
+
+    fn put<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
+        Self::new(Method::PUT, path, put(handler))
+    }
+
+    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
+        Self::new(Method::PATCH, path, patch(handler))
+    }
+
+    fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
+        Self::new(Method::DELETE, path, delete(handler))
+    }
+
+    /// The same call for these keys.
+    const fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+}
+
+/// All calls. One that says nothing about its access takes any key, and of keys that may only read GET alone.
+fn routes() -> Vec<Route> {
+    use Access::{Open, Operator};
+    vec![
+        Route::get("/healthz", health::live).access(Open),
+        Route::get("/readyz", health::ready).access(Open),
+        Route::get("/v1/me", me::show),
+        Route::get("/v1/accounts", accounts::list),
+        Route::post("/v1/accounts", accounts::create).access(Operator),
+        Route::get("/v1/accounts/{id}", accounts::show),
+        Route::get("/v1/events", events::list),
+        Route::post("/v1/events", events::create),
+        Route::get("/v1/events/{id}", events::show),
+        Route::get("/v1/subscriptions", subscriptions::list),
+        Route::post("/v1/subscriptions", subscriptions::create),
+        Route::get("/v1/subscriptions/{id}", subscriptions::show),
+        Route::put("/v1/subscriptions/{id}", subscriptions::replace),
+        Route::patch("/v1/subscriptions/{id}", subscriptions::patch),
+        Route::delete("/v1/subscriptions/{id}", subscriptions::delete),
+        Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause),
+        Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume),
+        Route::post("/v1/subscriptions/{id}/test", subscriptions::test),
+        Route::get("/v1/stats", stats::show),
+        Route::get("/v1/deliveries", deliveries::list),
+        Route::get("/v1/deliveries/{id}", deliveries::show),
+        Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
+        Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
+    ]
+}
+
+/// Every call with the keys it takes.
+#[must_use]
+pub fn calls() -> Vec<(Method, &'static str, Access)> {
+    routes().into_iter().map(|route| (route.method, route.path, route.access)).collect()
+}
+
+/// The router of all calls.
+pub fn router(state: ApiState) -> Router {
+    let body_bytes_max = state.body_bytes_max;
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in routes() {
+        let handler = match access {
+            Access::Open => handler,
+            Access::Keyed | Access::Pure | Access::Operator => {
+                handler.route_layer(axum::middleware::from_fn_with_state((state.clone(), access), auth::admit))
+            }
+        };
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .with_state(state)
+}
