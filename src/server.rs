@@ -1,7 +1,7 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep, replays ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
@@ -28,7 +28,7 @@ use crate::api::{self, ApiState, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, sweep};
+use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, run_replays, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
@@ -109,6 +109,7 @@ pub struct Server {
     dispatcher: JoinHandle<()>,
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
+    replays: JoinHandle<()>,
 }
 
 impl Server {
@@ -173,6 +174,7 @@ impl Server {
             dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
             listener: tokio::spawn(serve(listener, router, settings.connections_max, stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention)),
+            replays: tokio::spawn(run_replays(queue.clone())),
             queue,
             ready,
             stop,
@@ -233,8 +235,10 @@ impl Server {
         // A task that panicked has said so in the log; the others still stop in order.
         let _ = self.listener.await;
         let _ = self.dispatcher.await;
-        self.sweep.abort();
-        let _ = self.sweep.await;
+        for task in [self.sweep, self.replays] {
+            task.abort();
+            let _ = task.await;
+        }
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed

@@ -16,6 +16,8 @@ mod log;
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/replays.rs"]
+mod replays;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/stats.rs"]

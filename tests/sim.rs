@@ -4,6 +4,8 @@
 
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/replay.rs"]
+mod replay;
 #[path = "sim/stats.rs"]
 mod stats;
 #[path = "sim/world.rs"]

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
-use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, StoreError};
+use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, ReplayError, StoreError};
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -128,6 +128,21 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
             E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReplayError::UnknownSubscription(_) => Self::invalid(vec![Invalid::new("/subscription", "unknown_subscription", message)]),
+            ReplayError::NotFound(id) => Self::not_found("replay", &id.to_string()),
+            ReplayError::Over(_) => Self::new(StatusCode::CONFLICT, "replay_over", message),
+            ReplayError::TooMany => {
+                Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_replays", message).retry_after(RETRY_LATER_S)))
+            }
+            ReplayError::Store(error) => error.into(),
         }
     }
 }

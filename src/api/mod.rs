@@ -16,6 +16,7 @@ mod keys;
 mod me;
 mod page;
 mod problem;
+mod replays;
 mod routes;
 mod stats;
 mod subscriptions;

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, auth, deliveries, error, events, health, me, stats, subscriptions};
+use super::{ApiState, accounts, auth, deliveries, error, events, health, me, replays, stats, subscriptions};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -72,6 +72,10 @@ fn routes() -> Vec<Route> {
         Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume),
         Route::post("/v1/subscriptions/{id}/test", subscriptions::test),
         Route::get("/v1/stats", stats::show),
+        Route::get("/v1/replays", replays::list),
+        Route::post("/v1/replays", replays::create),
+        Route::get("/v1/replays/{id}", replays::show),
+        Route::post("/v1/replays/{id}/cancel", replays::cancel),
         Route::get("/v1/deliveries", deliveries::list),
         Route::get("/v1/deliveries/{id}", deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),

@@ -9,6 +9,7 @@ mod configure;
 mod in_flight;
 mod key;
 mod registry;
+mod replay;
 mod retention;
 mod stats;
 
@@ -17,6 +18,7 @@ pub use configure::{Change, ConfigureSubscriptionError};
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use registry::{Account, Registry};
+pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
 
@@ -52,6 +54,7 @@ pub struct Queue {
     in_flight: InFlight,
     activity: Activity,
     oldest_due: Mutex<stats::OldestDue>,
+    replays: replay::Replays,
     key_lifetime: Duration,
 }
 
@@ -64,17 +67,18 @@ impl Queue {
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
-        let registry = Registry::read(&store.configuration().await?);
+        let records = store.configuration().await?;
         Ok(Self {
             store,
             clock,
             ids: IdSource::new(tag, 0),
-            registry: RwLock::new(Arc::new(registry)),
+            registry: RwLock::new(Arc::new(Registry::read(&records))),
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             activity: Activity::default(),
             oldest_due: Mutex::default(),
+            replays: replay::Replays::read(&records),
             key_lifetime,
         })
     }

@@ -11,6 +11,7 @@ pub struct Running {
     pub client: Client,
     pub server: Server,
     pub folder: TempDir,
+    settings: Settings,
 }
 
 impl Running {
@@ -30,9 +31,18 @@ impl Running {
         change(&mut settings);
         let server = Server::start(&settings).await.unwrap();
         let client = Client { address: server.address(), key: server.operator_key().to_owned() };
-        let running = Self { client, server, folder };
+        let running = Self { client, server, folder, settings };
         assert_eq!(running.client.post("/v1/accounts", json!({"id": "acme", "name": "Acme"})).await.status, 201);
         running
+    }
+
+    /// Stops the server in order and starts another on the same data.
+    pub async fn restart(self) -> Self {
+        let Self { server, folder, settings, .. } = self;
+        server.stop().await.unwrap();
+        let server = Server::start(&settings).await.unwrap();
+        let client = Client { address: server.address(), key: server.operator_key().to_owned() };
+        Self { client, server, folder, settings }
     }
 
     /// Creates a subscription of `acme` to `action.*`, changed by `patch`, and answers with it.

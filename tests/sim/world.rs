@@ -10,7 +10,7 @@ use postrider::delivery::{Delivery, StateName};
 use postrider::dispatcher::{Dispatcher, DispatcherSettings};
 use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
-use postrider::queue::{Accepted, Account, DeliveryQuery, IncomingEvent, Queue};
+use postrider::queue::{Accepted, Account, DeliveryQuery, IncomingEvent, Queue, run_replays};
 use postrider::request::send::ScriptedTransport;
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use postrider::subscription::SubscriptionSpec;
@@ -25,6 +25,7 @@ pub struct World {
     pub settings: DispatcherSettings,
     store: Arc<dyn Store>,
     dispatcher: Option<(JoinHandle<()>, CancellationToken)>,
+    replays: Option<JoinHandle<()>>,
     lives: u64,
 }
 
@@ -39,7 +40,7 @@ impl World {
         let options = StoreOptions { tag: 1, clock: clock.clone(), ..StoreOptions::default() };
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
         let queue = open_queue(&store, &clock, 1).await;
-        let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, lives: 1 };
+        let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, replays: None, lives: 1 };
         let account = Account { id: "acme".parse().unwrap(), name: "Acme".into(), fields: vec!["Number".into()], created_at: world.now() };
         world.queue.create_account(account).await.unwrap();
         world.start();
@@ -50,13 +51,16 @@ impl World {
         let stop = CancellationToken::new();
         let dispatcher = Dispatcher::new(self.queue.clone(), Arc::new(self.transport.clone()), self.clock.clone(), self.settings);
         self.dispatcher = Some((tokio::spawn(dispatcher.run(stop.clone())), stop));
+        self.replays = Some(tokio::spawn(run_replays(self.queue.clone())));
     }
 
     /// Ends the dispatcher with all its attempts, as a crash does, and starts another on the same store.
     pub async fn crash(&mut self) {
         let (dispatcher, _) = self.dispatcher.take().unwrap();
-        dispatcher.abort();
-        let _ = dispatcher.await;
+        for task in [Some(dispatcher), self.replays.take()].into_iter().flatten() {
+            task.abort();
+            let _ = task.await;
+        }
         self.lives += 1;
         self.queue = open_queue(&self.store, &self.clock, self.lives).await;
         self.start();

@@ -7,8 +7,8 @@ use crate::delivery::{Delivery, StateName};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::store::kv::{KvError, Tree};
 use crate::store::listing::is_decided_as;
-use crate::store::record::{DeliveryRecord, StateRecord, ValueRecord};
-use crate::store::{ChangeError, ConfigurationRecord, Revival, StoreError, layout};
+use crate::store::record::{DeliveryRecord, StateRecord};
+use crate::store::{ChangeError, Revival, StoreError, layout};
 
 impl Ledger {
     /// Ends a pending or dead delivery as cancelled.
@@ -104,8 +104,7 @@ impl Ledger {
         if revived > 0 {
             self.notice(subscription).note_due(at);
         }
-        let ConfigurationRecord { kind, id, value } = note(revived);
-        self.put(Tree::Configuration, &layout::configuration_key(kind, &id), &ValueRecord { json: &value });
+        self.put_note(Some(note(revived)));
         Ok(Ok(revived))
     }
 
