@@ -35,6 +35,10 @@ pub struct Settings {
     pub in_flight_per_subscription_max: usize,
     /// Most deliveries that wait for one subscription; beyond that events are answered with 429.
     pub waiting_per_subscription_max: u64,
+    /// Failures in a row, within three days, after which a receiver is only probed; 0: never.
+    pub failing_after: u32,
+    /// Seconds between two requests to a receiver that is failing.
+    pub probe_interval_s: u64,
     /// Days for which events, deliveries and attempts are kept.
     pub retention_days: u32,
     /// Days for which idempotency keys are remembered.
@@ -74,6 +78,8 @@ impl Default for Settings {
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
+            failing_after: 10,
+            probe_interval_s: 60,
             retention_days: 30,
             idempotency_days: 30,
             drain_s: 25,
@@ -140,6 +146,12 @@ impl Settings {
         }
         if !(1..=10_000).contains(&self.in_flight_per_subscription_max) {
             return outside("in_flight_per_subscription_max", self.in_flight_per_subscription_max.to_string(), "1 to 10000");
+        }
+        if self.failing_after > 1_000 {
+            return outside("failing_after", self.failing_after.to_string(), "0 to 1000");
+        }
+        if !(1..=86_400).contains(&self.probe_interval_s) {
+            return outside("probe_interval_s", self.probe_interval_s.to_string(), "1 to 86400 seconds");
         }
         if !(1_024..=1_073_741_824).contains(&self.body_bytes_max) {
             return outside("body_bytes_max", self.body_bytes_max.to_string(), "1024 to 1073741824 bytes");

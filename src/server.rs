@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, ApiState, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
-use crate::dispatcher::{Dispatcher, DispatcherSettings};
+use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, run_replays, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
@@ -155,6 +155,7 @@ impl Server {
             in_flight_max: settings.in_flight_max,
             in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
             drain_max: Duration::from_secs(settings.drain_s),
+            failing: FailingRule { after: settings.failing_after, probe_interval: Duration::from_secs(settings.probe_interval_s) },
         };
         let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings);
         let router = api::router(ApiState {

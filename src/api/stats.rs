@@ -129,12 +129,15 @@ fn subscription_json(stats: &SubscriptionStats) -> Value {
         "name": subscription.spec.name,
         "account": subscription.spec.account,
         "state": subscription.spec.state,
+        "health": if stats.health.failing_since.is_some() { "failing" } else { "healthy" },
         "waiting": counts.waiting,
         "delivered": counts.delivered,
         "dead": counts.dead,
         "cancelled": counts.cancelled,
         "attempts": counts.attempts,
+        "last_outcome": stats.health.last_outcome,
         "oldest_due_at": stats.oldest_due_at,
         "attempts_per_minute": rounded(stats.attempts_per_minute),
+        "consecutive_failures": stats.health.consecutive_failures,
     })
 }

@@ -26,6 +26,11 @@ impl Health {
         self.allowance
     }
 
+    /// Begins again with one request at a time.
+    pub const fn restart(&mut self) {
+        self.allowance = 1;
+    }
+
     /// Takes note of how an attempt ended.
     pub fn note(&mut self, outcome: Outcome) {
         match outcome {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::endpoint::Endpoint;
 use super::health::Health;
 use super::pace::Pace;
 use crate::clock::Timestamp;
@@ -35,6 +36,7 @@ pub(super) struct Lane {
     pub subscription: Subscription,
     pub pace: Option<Arc<Pace>>,
     pub health: Health,
+    pub endpoint: Endpoint,
     /// Rows read ahead, earliest due first.
     window: VecDeque<DueRow>,
     /// Rows of which the request was not handed over yet, and which the ceiling counts.
@@ -76,11 +78,12 @@ pub(super) enum Step {
 }
 
 impl Lane {
-    pub fn new(subscription: Subscription, pace: Option<Arc<Pace>>, in_flight_max: usize) -> Self {
+    pub fn new(subscription: Subscription, pace: Option<Arc<Pace>>, in_flight_max: usize, endpoint: Endpoint) -> Self {
         Self {
             subscription,
             pace,
             health: Health::new(in_flight_max),
+            endpoint,
             window: VecDeque::new(),
             before_gate: 0,
             in_flight: 0,
@@ -196,7 +199,11 @@ impl Lane {
     }
 
     /// Takes over a changed subscription.
-    pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>) {
+    pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>, instant: Instant) {
+        let resumed = self.subscription.spec.state == SubscriptionState::Paused && subscription.spec.state == SubscriptionState::Active;
+        if resumed || self.subscription.spec.request != subscription.spec.request {
+            self.endpoint.probe_now(instant);
+        }
         if subscription.spec.state == SubscriptionState::Paused {
             self.forget_window();
         } else if self.subscription.spec.state == SubscriptionState::Paused {
@@ -240,6 +247,15 @@ impl Lane {
         if self.in_flight >= self.health.allowance() {
             return Step::Idle;
         }
+        if let Some(probe_at) = self.endpoint.probe_at() {
+            // What is still in flight may show that the receiver is back.
+            if self.in_flight > 0 {
+                return Step::Idle;
+            }
+            if probe_at > instant {
+                return Step::WaitUntil(probe_at);
+            }
+        }
         let gate_opens = self.gate_opens(instant);
         let place = match gate_opens {
             None => (!self.window.is_empty()).then_some(0),
@@ -250,6 +266,7 @@ impl Lane {
                 self.before_gate += 1;
             }
             self.in_flight += 1;
+            self.endpoint.probe(instant);
             return Step::Start(row);
         }
         if self.backlog && !self.scanning {
@@ -285,6 +302,7 @@ impl Lane {
 mod tests {
     use serde_json::json;
 
+    use super::super::endpoint::FailingRule;
     use super::*;
     use crate::id::{EventId, SubscriptionId};
     use crate::subscription::{FieldNames, SubscriptionSpec, check};
@@ -304,7 +322,8 @@ mod tests {
             spec: Arc::new(spec),
             rules: Arc::new(rules),
         };
-        let mut lane = Lane::new(subscription, None, 32);
+        let endpoint = Endpoint::new(FailingRule::default(), None, now());
+        let mut lane = Lane::new(subscription, None, 32, endpoint);
         // A lane begins with a scan; here it found nothing.
         scan(&mut lane, vec![]);
         lane
@@ -332,8 +351,12 @@ mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     fn step(lane: &mut Lane) -> Step {
-        lane.step(NOW, Instant::now())
+        lane.step(NOW, now())
     }
 
     #[test]

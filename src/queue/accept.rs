@@ -9,6 +9,7 @@ use super::Queue;
 use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
+use crate::id::SubscriptionId;
 use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey};
 use crate::subscription::{Order, Subscription};
 
@@ -73,6 +74,16 @@ impl Queue {
         events: Vec<IncomingEvent>,
         sees: impl Fn(&AccountId) -> bool + Send,
     ) -> Result<Vec<Accepted>, EmitError> {
+        self.accept_but(events, sees, None).await
+    }
+
+    /// The same; one subscription is not to have it.
+    pub(super) async fn accept_but(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool + Send,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let registry = self.registry();
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
@@ -92,7 +103,7 @@ impl Queue {
             let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
             let deliveries = registry
                 .subscriptions_of(&event.account)
-                .filter(|subscription| subscription.wants(&event.event_type, &event.data))
+                .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
                 .take(usize::from(u16::MAX))
                 .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
                 .collect();

@@ -6,8 +6,10 @@
 
 mod accept;
 mod configure;
+mod endpoint;
 mod in_flight;
 mod key;
+mod operation;
 mod registry;
 mod replay;
 mod retention;
@@ -15,8 +17,10 @@ mod stats;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use configure::{Change, ConfigureSubscriptionError};
+pub use endpoint::EndpointHealth;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
+pub use operation::{Operation, OperationReport};
 pub use registry::{Account, Registry};
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
@@ -55,6 +59,7 @@ pub struct Queue {
     activity: Activity,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
+    endpoints: endpoint::Endpoints,
     key_lifetime: Duration,
 }
 
@@ -79,6 +84,7 @@ impl Queue {
             activity: Activity::default(),
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
+            endpoints: endpoint::Endpoints::read(&records),
             key_lifetime,
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Counts, Queue, StoreError, SubscriptionCounts};
+use super::{Counts, EndpointHealth, Queue, StoreError, SubscriptionCounts};
 use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::SubscriptionId;
@@ -63,6 +63,8 @@ pub struct SubscriptionStats {
     pub oldest_due_at: Option<Timestamp>,
     /// Attempts in the last minute.
     pub attempts_per_minute: f64,
+    /// How its receiver is doing.
+    pub health: EndpointHealth,
 }
 
 impl Queue {
@@ -94,6 +96,7 @@ impl Queue {
                 counts: counts.remove(&subscription.id).unwrap_or_default(),
                 oldest_due_at: oldest_due(subscription.id),
                 attempts_per_minute: rates.get(&subscription.id).copied().unwrap_or_default(),
+                health: self.endpoint(subscription.id),
             })
             .collect();
         subscriptions.sort_unstable_by_key(|stats| stats.subscription.id);

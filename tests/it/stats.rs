@@ -1,4 +1,4 @@
-//! `GET /v1/stats` as a dashboard reads it.
+//! `GET /v1/stats` and the health of subscriptions as a dashboard reads them.
 
 use serde_json::{Value, json};
 
@@ -66,4 +66,28 @@ async fn the_period_and_the_account_are_chosen() {
         let answer = running.client.get(&format!("/v1/stats?{query}")).await;
         assert_eq!((answer.status, answer.json()["errors"][0]["pointer"].clone()), (422, json!(parameter)), "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_is_shown_as_failing() {
+    let running = Running::with(|settings| {
+        settings.store = "memory:".into();
+        settings.failing_after = 3;
+    })
+    .await;
+    let created = running.subscribe("http://127.0.0.1:9/?i={ActionId}", json!({})).await;
+    let path = format!("/v1/subscriptions/{}", created["id"].as_str().unwrap());
+    let healthy = json!({"state": "healthy", "since": null, "consecutive_failures": 0, "last_outcome": null, "next_probe_at": null, "suggestion": null});
+    assert_eq!(created["health"], healthy);
+    let events: Vec<_> = (0..5).map(|number| json!({"account": "acme", "type": "action.tracked", "data": {"ActionId": number}})).collect();
+    running.client.post("/v1/events", json!(events)).await;
+    let stats = stats_when(&running, |stats| stats["subscriptions"][0]["health"] == "failing").await;
+    let of = &stats["subscriptions"][0];
+    assert_eq!((of["last_outcome"].clone(), of["waiting"].clone()), (json!("unreachable"), json!(5)));
+    let shown = running.client.get(&path).await.json();
+    let health = &shown["health"];
+    assert!(health["state"] == "failing" && health["since"].is_string() && health["next_probe_at"].is_string(), "{health}");
+    assert!(health["consecutive_failures"].as_u64().unwrap() >= 3);
+    let written_back = running.client.send("PUT", &path, &[], shown.to_string().as_bytes()).await;
+    assert_eq!(written_back.status, 200, "what is read can be written back: {}", written_back.body);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use postrider::attempt::{Attempt, Outcome};
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
 use postrider::delivery::{Delivery, StateName};
-use postrider::dispatcher::{Dispatcher, DispatcherSettings};
+use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
 use postrider::queue::{Accepted, Account, DeliveryQuery, IncomingEvent, Queue, run_replays};
@@ -33,6 +33,12 @@ impl World {
     /// A world with the account `acme` and a running dispatcher, at noon of a day.
     pub async fn new() -> Self {
         Self::with(DispatcherSettings::default(), ScriptedTransport::new()).await
+    }
+
+    /// A world in which no receiver ever counts as failing.
+    pub async fn patient() -> Self {
+        let failing = FailingRule { after: 0, ..FailingRule::default() };
+        Self::with(DispatcherSettings { failing, ..DispatcherSettings::default() }, ScriptedTransport::new()).await
     }
 
     pub async fn with(settings: DispatcherSettings, transport: ScriptedTransport) -> Self {
