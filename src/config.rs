@@ -43,6 +43,12 @@ pub struct Settings {
     pub retention_days: u32,
     /// Days for which idempotency keys are remembered.
     pub idempotency_days: u32,
+    /// Days for which entries of the audit log are kept.
+    pub audit_days: u32,
+    /// Requests without a valid key that one address may make in a minute before it is answered with 429.
+    pub authentication_failures_per_minute: u32,
+    /// Networks of proxies whose header `X-Forwarded-For` tells the caller's address.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Seconds that a shutdown waits for what is in flight.
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
@@ -82,6 +88,9 @@ impl Default for Settings {
             probe_interval_s: 60,
             retention_days: 30,
             idempotency_days: 30,
+            audit_days: 365,
+            authentication_failures_per_minute: 20,
+            trusted_proxies: Vec::new(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
             log_format: LogFormat::default(),
@@ -162,6 +171,13 @@ impl Settings {
         if !(1..=3_650).contains(&self.idempotency_days) {
             return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
         }
+        if !(1..=3_650).contains(&self.audit_days) {
+            return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
+        }
+        if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
+            let value = self.authentication_failures_per_minute.to_string();
+            return outside("authentication_failures_per_minute", value, "1 to 1000000");
+        }
         Ok(())
     }
 
@@ -180,6 +196,12 @@ impl Settings {
         Duration::from_secs(self.idempotency_days as u64 * 86_400)
     }
 
+    /// How long entries of the audit log are kept.
+    #[must_use]
+    pub const fn audit_retention(&self) -> Duration {
+        Duration::from_secs(self.audit_days as u64 * 86_400)
+    }
+
     /// How long events are kept.
     #[must_use]
     pub const fn retention(&self) -> Duration {
@@ -196,7 +218,7 @@ fn known_names() -> Vec<String> {
 
 fn from_text(name: &str, value: &str) -> config::Value {
     let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny") {
+    if matches!(name, "allow" | "deny" | "trusted_proxies") {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
@@ -230,7 +252,14 @@ mod tests {
     fn unknown_names_and_wrong_values_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
-        for text in ["retention = 7", "retention_days = \"soon\"", "retention_days = 0", "listen = \"here\""] {
+        for text in [
+            "retention = 7",
+            "retention_days = \"soon\"",
+            "retention_days = 0",
+            "listen = \"here\"",
+            "audit_days = 0",
+            "trusted_proxies = [\"proxy\"]",
+        ] {
             std::fs::write(&file, text).unwrap();
             assert!(Settings::read(Some(&file), [], &[]).is_err(), "{text}");
         }

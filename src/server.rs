@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Readiness};
+use crate::api::{self, ApiState, Gate, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
@@ -32,6 +32,7 @@ use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, run
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
+use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreOptions};
 
 /// Time for a client to send the head of a request.
@@ -101,7 +102,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    operator_key: String,
+    operator_key: Secret,
     operator_key_file: PathBuf,
     queue: Arc<Queue>,
     ready: Readiness,
@@ -163,11 +164,16 @@ impl Server {
             transport,
             guard,
             clock,
-            operator_key: Arc::new(Key::of_operator(&operator_key, written_at(&key_file))),
+            rng: Arc::new(rng),
+            gate: Arc::new(Gate::new(
+                Key::of_operator(operator_key.expose(), written_at(&key_file), queue.operator_last_use()),
+                settings.authentication_failures_per_minute,
+                settings.trusted_proxies.clone(),
+            )),
             body_bytes_max: settings.body_bytes_max,
             ready: ready.clone(),
         });
-        let retention = RetentionSettings { events: settings.retention(), interval: SWEEP_INTERVAL };
+        let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
         let server = Self {
             address,
             operator_key,
@@ -194,7 +200,7 @@ impl Server {
     /// The operator's key.
     #[must_use]
     pub fn operator_key(&self) -> &str {
-        &self.operator_key
+        self.operator_key.expose()
     }
 
     /// The file that holds the operator's key.
@@ -240,6 +246,9 @@ impl Server {
             task.abort();
             let _ = task.await;
         }
+        if let Err(error) = self.queue.save_last_uses().await {
+            tracing::warn!(%error, "when API keys were used last was not saved");
+        }
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
@@ -256,20 +265,33 @@ fn create_folder(path: &Path) -> Result<(), StartError> {
 }
 
 /// The operator's key; at the first start it is drawn and written, readable by its owner alone.
-fn operator_key(path: &Path, rng: &dyn Rng) -> Result<String, StartError> {
+fn operator_key(path: &Path, rng: &dyn Rng) -> Result<Secret, StartError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |source| StartError::Key { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 16 => return Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() >= 16 => {
+            warn_if_readable(path);
+            return Ok(Secret::new(text.trim()));
+        }
         Ok(_) => return Err(fail(io::Error::other("it holds no key of at least 16 characters; remove it to have one written"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let key = draw_key_text(rng).expose().to_owned();
+    let key = draw_key_text(rng);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-    writeln!(file, "{key}").and_then(|()| file.sync_all()).map_err(fail)?;
+    writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(fail)?;
     Ok(key)
+}
+
+/// Warns if others than its owner can read a file that they should not.
+fn warn_if_readable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let (path, mode) = (path.display(), format_args!("{mode:o}"));
+        tracing::warn!(%path, %mode, "others can read the operator's key; take that from them with `chmod 600`, and replace the key");
+    }
 }
 
 /// When a file was written last; unknown: the beginning of time.

@@ -4,10 +4,16 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/boundaries.rs"]
+mod boundaries;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/log.rs"]
@@ -22,3 +28,5 @@ mod replays;
 mod server;
 #[path = "it/stats.rs"]
 mod stats;
+#[path = "it/throttle.rs"]
+mod throttle;

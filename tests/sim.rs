@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use postrider::attempt::Outcome;
 use postrider::delivery::{DeadReason, DeliveryState, StateName};
+use postrider::queue::Actor;
 use postrider::request::send::Scripted;
 use serde_json::json;
 use world::{World, most_within};
@@ -222,11 +223,11 @@ async fn the_next_of_an_action_goes_when_the_first_is_dead_or_cancelled() {
     world.advance(seconds(1)).await;
     assert_eq!((world.state(first).await, world.state(second).await), (StateName::Dead, StateName::Pending));
     assert_eq!(world.sent("a", "n"), ["1", "2"]);
-    world.queue.cancel(second).await.unwrap();
+    world.queue.cancel(&Actor::server(), second).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.sent("a", "n"), ["1", "2", "3"]);
     assert_eq!(world.state(third).await, StateName::Delivered);
-    world.queue.retry(first).await.unwrap();
+    world.queue.retry(&Actor::server(), first).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.state(first).await, StateName::Delivered, "a dead one that a person retries goes at once");
 }
@@ -254,15 +255,15 @@ async fn a_cancelled_delivery_is_not_sent_and_a_dead_one_can_be_retried() {
     world.subscribe("a", json!({"minimum_delay_s": 10})).await;
     let cancelled = world.emit("1", 1).await.deliveries[0];
     let dead = world.emit("2", 2).await.deliveries[0];
-    world.queue.cancel(cancelled).await.unwrap();
+    world.queue.cancel(&Actor::server(), cancelled).await.unwrap();
     world.advance(seconds(11)).await;
     assert_eq!(world.sent("a", "n"), ["2"]);
     assert_eq!((world.state(cancelled).await, world.state(dead).await), (StateName::Cancelled, StateName::Dead));
-    world.queue.retry(dead).await.unwrap();
+    world.queue.retry(&Actor::server(), dead).await.unwrap();
     world.advance(Duration::from_millis(1)).await;
     assert_eq!(world.outcomes(dead).await, [Outcome::Refused, Outcome::Delivered]);
     assert_eq!(world.attempts(dead).await[1].number, 2, "the counter is kept");
-    assert!(world.queue.retry(dead).await.is_err(), "what is delivered is not sent again");
+    assert!(world.queue.retry(&Actor::server(), dead).await.is_err(), "what is delivered is not sent again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +271,7 @@ async fn a_delivery_that_is_cancelled_at_once_is_not_sent() {
     let world = World::new().await;
     world.subscribe("a", json!({})).await;
     let id = world.emit("1", 1).await.deliveries[0];
-    world.queue.cancel(id).await.unwrap();
+    world.queue.cancel(&Actor::server(), id).await.unwrap();
     world.advance(seconds(60)).await;
     assert_eq!((world.handed_over("a").len(), world.state(id).await), (0, StateName::Cancelled));
 }
@@ -292,7 +293,7 @@ async fn a_delivery_that_a_person_retries_while_it_is_in_flight_goes_again_at_on
     world.subscribe("a", json!({})).await;
     let id = world.emit("1", 1).await.deliveries[0];
     world.advance(seconds(1)).await;
-    world.queue.retry(id).await.unwrap();
+    world.queue.retry(&Actor::server(), id).await.unwrap();
     world.advance(seconds(5)).await;
     assert_eq!(world.outcomes(id).await, [Outcome::UnexpectedResponse, Outcome::Delivered]);
 }
@@ -317,7 +318,7 @@ async fn a_retried_delivery_is_rendered_with_the_mended_template() {
     world.advance(seconds(1)).await;
     assert_eq!(world.outcomes(broken).await, [Outcome::NotRendered]);
     world.change(id, json!({"request": {"url": "https://a.example/?id={ActionId}"}})).await;
-    world.queue.retry(broken).await.unwrap();
+    world.queue.retry(&Actor::server(), broken).await.unwrap();
     world.advance(seconds(1)).await;
     assert_eq!(world.state(broken).await, StateName::Delivered);
 }
@@ -327,7 +328,7 @@ async fn deleting_a_subscription_ends_its_deliveries_as_cancelled() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"minimum_delay_s": 60})).await;
     world.emit_many(2_500).await;
-    world.queue.delete_subscription(id, None).await.unwrap();
+    world.queue.delete_subscription(&Actor::server(), id, None).await.unwrap();
     world.queue.end_orphans().await.unwrap();
     world.advance(seconds(120)).await;
     assert_eq!(world.handed_over("a").len(), 0);

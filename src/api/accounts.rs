@@ -28,7 +28,7 @@ struct NewAccount {
     fields: Vec<String>,
 }
 
-pub(super) async fn create(State(state): State<ApiState>, body: Body) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<impl IntoResponse, ApiError> {
     let new: NewAccount = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     let mut errors = Vec::new();
     let name = new.name.unwrap_or_else(|| new.id.to_string());
@@ -46,7 +46,7 @@ pub(super) async fn create(State(state): State<ApiState>, body: Body) -> Result<
         return Err(ApiError::invalid(errors));
     }
     let account = Account { id: new.id, name, fields: new.fields, created_at: state.clock.now() };
-    state.queue.create_account(account.clone()).await.map_err(|error| match error {
+    state.queue.create_account(&caller.actor(), account.clone()).await.map_err(|error| match error {
         ConfigureError::Conflict { id } => {
             ApiError::new(StatusCode::CONFLICT, "account_exists", format!("account `{id}` exists already; use it, or choose another id"))
         }

@@ -6,6 +6,7 @@
 //! caller ([`Caller::require_account`]: another's answers exactly as one that does not exist). What a
 //! scope may do at all is decided before the handler, by the route's [`Access`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -14,7 +15,7 @@ use axum::http::{Method, StatusCode};
 
 use super::ApiError;
 use crate::event::AccountId;
-use crate::queue::{ConfigureSubscriptionError, Key, KeyScope, Registry};
+use crate::queue::{Actor, ConfigureSubscriptionError, Key, KeyScope, Registry};
 
 /// Which keys a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +86,18 @@ pub(super) enum Narrowed {
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     key: Arc<Key>,
+    address: IpAddr,
 }
 
 impl Caller {
-    /// The holder of `key`.
-    pub const fn new(key: Arc<Key>) -> Self {
-        Self { key }
+    /// The holder of `key`, who calls from `address`.
+    pub const fn new(key: Arc<Key>, address: IpAddr) -> Self {
+        Self { key, address }
+    }
+
+    /// Who the audit log says made the caller's changes.
+    pub fn actor(&self) -> Actor {
+        Actor::holder(&self.key, self.address)
     }
 
     /// The caller's key.
@@ -154,14 +161,17 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::clock::Timestamp;
+    use crate::queue::LastUse;
 
     fn caller(scope: KeyScope, account: Option<&str>) -> Caller {
-        let mut key = Key::of_operator("0123456789abcdef", Timestamp::default());
+        let mut key = Key::of_operator("0123456789abcdef", Timestamp::default(), LastUse::default());
         key.scope = scope;
         key.account = account.map(|account| account.parse().unwrap());
-        Caller::new(Arc::new(key))
+        Caller::new(Arc::new(key), Ipv4Addr::LOCALHOST.into())
     }
 
     #[test]

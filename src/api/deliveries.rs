@@ -168,10 +168,10 @@ pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id)
 
 pub(super) async fn retry(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let delivery = found(&state, &caller, &id).await?;
-    Ok(Json(DeliveryJson::of(&state.queue.retry(delivery.id).await?)))
+    Ok(Json(DeliveryJson::of(&state.queue.retry(&caller.actor(), delivery.id).await?)))
 }
 
 pub(super) async fn cancel(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let delivery = found(&state, &caller, &id).await?;
-    Ok(Json(DeliveryJson::of(&state.queue.cancel(delivery.id).await?)))
+    Ok(Json(DeliveryJson::of(&state.queue.cancel(&caller.actor(), delivery.id).await?)))
 }

@@ -4,7 +4,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
-use crate::queue::{AcceptError, ChangeError, ConfigureError, ConfigureSubscriptionError, EmitError, ReplayError, StoreError};
+use crate::queue::{
+    AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, EmitError, ReplayError, StoreError,
+};
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -143,6 +145,20 @@ impl From<ReplayError> for ApiError {
                 Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_replays", message).retry_after(RETRY_LATER_S)))
             }
             ReplayError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureKeyError> for ApiError {
+    fn from(error: ConfigureKeyError) -> Self {
+        use ConfigureKeyError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => ConfigureSubscriptionError::UnknownAccount(account).into(),
+            E::NotFound(id) => Self::not_found("key", &id.to_string()),
+            E::Expired(_) => Self::new(StatusCode::CONFLICT, "key_expired", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_keys", message),
+            E::Configure(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod audit;
 mod auth;
 mod body;
 mod caller;
@@ -20,8 +21,10 @@ mod replays;
 mod routes;
 mod stats;
 mod subscriptions;
+mod throttle;
 mod trial;
 
+pub use auth::Gate;
 pub use caller::Access;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
@@ -33,9 +36,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Clock;
-use crate::queue::{Key, Queue};
+use crate::queue::Queue;
 use crate::request::guard::Guard;
 use crate::request::send::Transport;
+use crate::rng::Rng;
 
 /// What handlers need.
 #[derive(Debug, Clone)]
@@ -48,8 +52,10 @@ pub struct ApiState {
     pub guard: Guard,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The key of the file `operator.key`.
-    pub operator_key: Arc<Key>,
+    /// Draws the text of keys.
+    pub rng: Arc<dyn Rng>,
+    /// Who is let in.
+    pub gate: Arc<Gate>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Whether the server takes work.

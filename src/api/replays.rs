@@ -109,7 +109,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         per_second: new.per_second,
         dry_run: new.dry_run,
     };
-    let replay = state.queue.create_replay(request).await?;
+    let replay = state.queue.create_replay(&caller.actor(), request).await?;
     if !replay.dry_run {
         return Ok((StatusCode::CREATED, Json(replay_json(&replay))));
     }
@@ -147,5 +147,5 @@ pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id)
 
 pub(super) async fn cancel(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
     let replay = found(&state, &caller, &id)?;
-    Ok(Json(replay_json(&state.queue.cancel_replay(replay.id).await?)))
+    Ok(Json(replay_json(&state.queue.cancel_replay(&caller.actor(), replay.id).await?)))
 }

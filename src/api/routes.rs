@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, auth, deliveries, error, events, health, me, replays, stats, subscriptions};
+use super::{ApiState, accounts, audit, auth, deliveries, error, events, health, keys, me, replays, stats, subscriptions};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -56,6 +56,12 @@ fn routes() -> Vec<Route> {
         Route::get("/healthz", health::live).access(Open),
         Route::get("/readyz", health::ready).access(Open),
         Route::get("/v1/me", me::show),
+        Route::get("/v1/keys", keys::list).access(Operator),
+        Route::post("/v1/keys", keys::create).access(Operator),
+        Route::get("/v1/keys/{id}", keys::show).access(Operator),
+        Route::delete("/v1/keys/{id}", keys::delete).access(Operator),
+        Route::post("/v1/keys/{id}/rotate", keys::rotate).access(Operator),
+        Route::get("/v1/audit", audit::list),
         Route::get("/v1/accounts", accounts::list),
         Route::post("/v1/accounts", accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show),

@@ -119,7 +119,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     let spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
     caller.require_account(&spec.account)?;
-    let change = state.queue.create_subscription(spec).await?;
+    let change = state.queue.create_subscription(&caller.actor(), spec).await?;
     Ok(changed(&state, StatusCode::CREATED, &change))
 }
 
@@ -160,7 +160,7 @@ pub(super) async fn replace(
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
     let spec = read_spec(body::text(&body, state.body_bytes_max)?)?;
     check_target(&state, &spec)?;
-    let change = state.queue.change_subscription(id, expected, |_| Ok::<_, ApiError>(spec)).await?;
+    let change = state.queue.change_subscription(&caller.actor(), id, expected, |_| Ok::<_, ApiError>(spec)).await?;
     Ok(changed(&state, StatusCode::OK, &change))
 }
 
@@ -185,7 +185,7 @@ pub(super) async fn patch(
     READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
     let change = state
         .queue
-        .change_subscription(id, expected, |present| {
+        .change_subscription(&caller.actor(), id, expected, |present| {
             let mut spec = serde_json::to_value(present).expect("a spec has only text keys, so it can be written as JSON");
             merge(&mut spec, Value::Object(patch));
             let spec = body::read::<SubscriptionSpec>(&spec.to_string(), "")?;
@@ -224,14 +224,14 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
-    state.queue.delete_subscription(id, expected).await?;
+    state.queue.delete_subscription(&caller.actor(), id, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn set_state(state: &ApiState, caller: &Caller, id: &str, wanted: SubscriptionState) -> Result<Response, ApiError> {
     let change = state
         .queue
-        .change_subscription(found_id(state, caller, id)?, None, |present| {
+        .change_subscription(&caller.actor(), found_id(state, caller, id)?, None, |present| {
             Ok::<_, ConfigureSubscriptionError>(SubscriptionSpec { state: wanted, ..present.clone() })
         })
         .await?;

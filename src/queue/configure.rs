@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::audit::{Actor, AuditAction, Deed, changed_pointers};
 use super::registry::StoredSubscription;
 use super::{Account, Queue, Registry};
 use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::SubscriptionId;
 use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, StoreError};
-use crate::subscription::{FieldError, Subscription, SubscriptionSpec, SubscriptionWarning, check};
+use crate::subscription::{FieldError, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning, check};
 
 /// Most deliveries that are ended by one commit.
 const END_STEP: usize = 1_000;
@@ -65,10 +66,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureError::Conflict`] if the id is taken.
-    pub async fn create_account(&self, account: Account) -> Result<(), ConfigureError> {
+    pub async fn create_account(&self, by: &Actor, account: Account) -> Result<(), ConfigureError> {
         let _turn = self.configuring.lock().await;
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await?;
+        let created = Deed::new(AuditAction::AccountCreated, Some(&account.id), &account.id);
+        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
         self.publish(|registry| registry.put_account(account));
         Ok(())
     }
@@ -77,14 +79,16 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is stored.
-    pub async fn create_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
+    pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let now = self.clock.now();
         let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), spec)?;
+        let created = Deed::new(AuditAction::SubscriptionCreated, Some(&subscription.spec.account), &subscription.id);
         self.store
             .configure(vec![
                 ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: true },
                 ConfigurationChange::Put { record: template_record(&subscription), if_absent: true },
+                self.audit(by, created),
             ])
             .await?;
         self.publish(|registry| registry.put_subscription(subscription.clone()));
@@ -99,6 +103,7 @@ impl Queue {
     /// [`ConfigureSubscriptionError`], and nothing is stored; what `edit` returns is passed on.
     pub async fn change_subscription<E: From<ConfigureSubscriptionError>>(
         &self,
+        by: &Actor,
         id: SubscriptionId,
         expected_version: Option<u32>,
         edit: impl FnOnce(&SubscriptionSpec) -> Result<SubscriptionSpec, E> + Send,
@@ -110,11 +115,12 @@ impl Queue {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version }.into());
         }
         let spec = edit(&present.spec)?;
-        Ok(self.replace(&registry, present, spec).await?)
+        Ok(self.replace(by, &registry, present, spec).await?)
     }
 
     async fn replace(
         &self,
+        by: &Actor,
         registry: &Registry,
         present: &Subscription,
         spec: SubscriptionSpec,
@@ -134,6 +140,7 @@ impl Queue {
         let mut changes = vec![
             ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: false },
             ConfigurationChange::Put { record: template_record(&subscription), if_absent: false },
+            self.audit(by, changed(&present.spec, &subscription)),
         ];
         // An old template is needed as long as a delivery that is pinned to it may still be sent.
         let forgotten: Vec<u32> = if waiting == 0 {
@@ -162,14 +169,21 @@ impl Queue {
     ///
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is changed.
-    pub async fn delete_subscription(&self, id: SubscriptionId, expected_version: Option<u32>) -> Result<(), ConfigureSubscriptionError> {
+    pub async fn delete_subscription(
+        &self,
+        by: &Actor,
+        id: SubscriptionId,
+        expected_version: Option<u32>,
+    ) -> Result<(), ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
         }
-        let mut changes = vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }];
+        let deleted = Deed::new(AuditAction::SubscriptionDeleted, Some(&present.spec.account), &id);
+        let mut changes =
+            vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }, self.audit(by, deleted)];
         changes.extend(
             registry
                 .template_versions(id)
@@ -232,7 +246,7 @@ impl Queue {
         Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
     }
 
-    fn publish(&self, edit: impl FnOnce(&mut Registry)) {
+    pub(super) fn publish(&self, edit: impl FnOnce(&mut Registry)) {
         let mut registry = Registry::clone(&self.registry());
         edit(&mut registry);
         *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
@@ -240,7 +254,19 @@ impl Queue {
     }
 }
 
-fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
+/// What the audit log says of a change.
+fn changed<'a>(before: &SubscriptionSpec, after: &'a Subscription) -> Deed<'a> {
+    let as_json = |spec| serde_json::to_value(spec).expect("a spec has only text keys, so it can be written as JSON");
+    let changes = changed_pointers(&as_json(before), &as_json(&after.spec));
+    let action = match (changes.as_slice(), after.spec.state) {
+        ([only], SubscriptionState::Paused) if only == "/state" => AuditAction::SubscriptionPaused,
+        ([only], SubscriptionState::Active) if only == "/state" => AuditAction::SubscriptionResumed,
+        _ => AuditAction::SubscriptionChanged,
+    };
+    Deed::new(action, Some(&after.spec.account), &after.id).changing(changes)
+}
+
+pub(super) fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {
     let value = serde_json::to_string(value).expect("configuration has only text keys, so it can be written as JSON");
     ConfigurationRecord { kind, id, value }
 }

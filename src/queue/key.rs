@@ -157,7 +157,7 @@ pub struct Key {
 impl Key {
     /// The key of the file `operator.key`, whose text is `text`.
     #[must_use]
-    pub fn of_operator(text: &str, created_at: Timestamp) -> Self {
+    pub fn of_operator(text: &str, created_at: Timestamp, last_use: LastUse) -> Self {
         Self {
             id: KeyRef::Operator,
             name: "operator.key".into(),
@@ -168,7 +168,7 @@ impl Key {
             lifetime_ms: None,
             prefix: prefix_of(text),
             hash: KeyHash::of(text),
-            last_use: LastUse::default(),
+            last_use,
         }
     }
 
@@ -193,6 +193,12 @@ pub(super) struct StoredKey {
 }
 
 impl StoredKey {
+    /// The stored form of a key.
+    pub fn of(key: &Key) -> Self {
+        let Key { id: _, name, scope, account, created_at, expires_at, lifetime_ms, prefix, hash, last_use: _ } = key.clone();
+        Self { name, scope, account, created_at, expires_at, lifetime_ms, prefix, hash }
+    }
+
     /// The key with this id.
     pub fn key(self, id: KeyId) -> Key {
         let Self { name, scope, account, created_at, expires_at, lifetime_ms, prefix, hash } = self;
@@ -206,12 +212,6 @@ impl StoredKey {
 pub struct LastUse(Arc<AtomicI64>);
 
 impl LastUse {
-    /// A key that was used last at this time.
-    #[must_use]
-    pub fn at(at: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(at.unix_ms())))
-    }
-
     /// Notes a use.
     pub fn note(&self, at: Timestamp) {
         self.0.store(at.unix_ms(), Ordering::Relaxed);
@@ -307,6 +307,17 @@ mod tests {
         for bad in ["\"\"", "\"zz\"", &written.replacen('"', "\"00", 1)] {
             assert!(serde_json::from_str::<KeyHash>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_stored_form_of_a_key_is_read() {
+        let stored = r#"{"name":"tracker","scope":"account","account":"acme","created_at":"2024-11-22T00:00:00.000Z","expires_at":null,
+            "lifetime_ms":null,"prefix":"prk_ab12","hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}"#;
+        let key = serde_json::from_str::<StoredKey>(stored).unwrap().key(KeyId::from_raw(7));
+        assert_eq!((key.scope, key.account.as_ref().map(AccountId::as_str)), (KeyScope::Account, Some("acme")));
+        assert!(key.hash.is(&KeyHash::of("test")) && !key.has_expired(Timestamp::from_unix_ms(i64::MAX)));
+        let again = serde_json::to_value(StoredKey::of(&key)).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(stored).unwrap());
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! Between callers and the dispatcher: accept events, lease what is due, settle attempts.
 //!
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
-//! attempt and the state that follows it. What this module adds is the configuration in memory, by
-//! which an event finds its subscriptions, the list of what is in flight, and what happened lately.
+//! attempt and the state that follows it, and so are a change of configuration and its entry in the
+//! audit log. What this module adds is the configuration in memory, by which an event finds its
+//! subscriptions and a call its key, the list of what is in flight, and what happened lately.
 
 mod accept;
+mod audit;
 mod configure;
 mod endpoint;
 mod in_flight;
 mod key;
 mod operation;
+mod keys;
 mod registry;
 mod replay;
 mod retention;
 mod stats;
 
 pub use accept::{EmitError, IncomingEvent};
+pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
+pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
 pub use operation::{Operation, OperationReport};
 pub use registry::{Account, Registry};
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
@@ -44,6 +49,7 @@ use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Activity;
 use crate::store::Store;
+use audit::Deed;
 
 /// The queue of one server. Share it in an [`Arc`].
 #[derive(Debug)]
@@ -60,24 +66,35 @@ pub struct Queue {
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
+    /// How long idempotency keys are remembered.
     key_lifetime: Duration,
+    operator_last_use: LastUse,
+    /// What is on disk of the last uses of API keys.
+    saved_last_uses: Mutex<keys::LastUses>,
 }
 
 impl Queue {
     /// Reads the configuration from `store`.
     ///
-    /// `tag` marks the ids that this process gives to subscriptions and attempts; `key_lifetime` is
+    /// `tag` marks the ids that this process gives to everything but events; `key_lifetime` is
     /// how long idempotency keys are remembered.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
         let records = store.configuration().await?;
+        let registry = Registry::read(&records);
+        let saved_last_uses = keys::read_last_uses(&records);
+        let operator_last_use = LastUse::default();
+        let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
+        for (id, last_use) in created.chain([(KeyRef::Operator, &operator_last_use)]) {
+            saved_last_uses.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
+        }
         Ok(Self {
             store,
             clock,
             ids: IdSource::new(tag, 0),
-            registry: RwLock::new(Arc::new(Registry::read(&records))),
+            registry: RwLock::new(Arc::new(registry)),
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
@@ -86,6 +103,8 @@ impl Queue {
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
             key_lifetime,
+            operator_last_use,
+            saved_last_uses: Mutex::new(saved_last_uses),
         })
     }
 
@@ -218,25 +237,34 @@ impl Queue {
         }
     }
 
+    /// When the key of the file `operator.key` was used last.
+    #[must_use]
+    pub fn operator_last_use(&self) -> LastUse {
+        self.operator_last_use.clone()
+    }
+
     /// Ends a delivery as cancelled.
     ///
     /// # Errors
     /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
-    pub async fn cancel(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
-        self.store.cancel(id, self.clock.now()).await
+    pub async fn cancel(&self, by: &Actor, id: DeliveryId) -> Result<Delivery, ChangeError> {
+        let delivery = self.store.delivery(id).await?.ok_or(ChangeError::NotFound(id))?;
+        let note = self.audit_record(by, Deed::new(AuditAction::DeliveryCancelled, Some(&delivery.account), &id));
+        self.store.cancel_noted(id, self.clock.now(), Some(note)).await
     }
 
     /// Makes a pending or dead delivery due now, rendered with the subscription's present template.
     ///
     /// # Errors
     /// [`ChangeError`] if there is none, it is decided, or it could not be stored.
-    pub async fn retry(&self, id: DeliveryId) -> Result<Delivery, ChangeError> {
+    pub async fn retry(&self, by: &Actor, id: DeliveryId) -> Result<Delivery, ChangeError> {
         let delivery = self.store.delivery(id).await?.ok_or(ChangeError::NotFound(id))?;
         let registry = self.registry();
         let Some(subscription) = registry.subscription(delivery.subscription) else {
             return Err(ChangeError::Decided { delivery: id, state: StateName::Cancelled });
         };
-        self.store.retry(id, self.clock.now(), Some(subscription.template_version)).await
+        let note = self.audit_record(by, Deed::new(AuditAction::DeliveryRetried, Some(&delivery.account), &id));
+        self.store.retry_noted(id, self.clock.now(), Some(subscription.template_version), Some(note)).await
     }
 
     /// Whose a subscription is or was; none if it never had a delivery and is not there.

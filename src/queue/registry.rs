@@ -185,6 +185,12 @@ impl Registry {
         self.keys.insert(id, Arc::new(key));
     }
 
+    pub(super) fn remove_key(&mut self, id: KeyId) {
+        if let Some(key) = self.keys.remove(&id) {
+            self.keys_by_hash.remove(&key.hash);
+        }
+    }
+
     /// A key that was created, expired or not.
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<&Arc<Key>> {

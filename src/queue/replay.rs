@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Queue, StoreError};
+use super::audit::Deed;
+use super::{Actor, AuditAction, Queue, StoreError};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
 use crate::event::AccountId;
@@ -204,7 +205,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`ReplayError`], and nothing is stored.
-    pub async fn create_replay(&self, request: ReplayRequest) -> Result<Replay, ReplayError> {
+    pub async fn create_replay(&self, by: &Actor, request: ReplayRequest) -> Result<Replay, ReplayError> {
         let _turn = self.replays.turn.lock().await;
         let now = self.clock.now();
         let registry = self.registry();
@@ -237,6 +238,9 @@ impl Queue {
             cursor: None,
         };
         let mut changes = vec![ConfigurationChange::Put { record: record(&replay), if_absent: true }];
+        if !replay.dry_run {
+            changes.push(self.audit(by, Deed::new(AuditAction::ReplayCreated, Some(&replay.account), &replay.id)));
+        }
         changes.extend(forgotten.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() }));
         self.store.configure(changes).await?;
         self.replays.known().retain(|id, _| !forgotten.contains(id));
@@ -249,13 +253,14 @@ impl Queue {
     ///
     /// # Errors
     /// [`ReplayError`] if there is none, it is over, or it could not be stored.
-    pub async fn cancel_replay(&self, id: ReplayId) -> Result<Replay, ReplayError> {
+    pub async fn cancel_replay(&self, by: &Actor, id: ReplayId) -> Result<Replay, ReplayError> {
         let _turn = self.replays.turn.lock().await;
         let replay = self.replay(id).ok_or(ReplayError::NotFound(id))?;
         if replay.state.is_over() {
             return Err(ReplayError::Over(id));
         }
-        self.finish(replay, ReplayState::Cancelled).await
+        let note = self.audit(by, Deed::new(AuditAction::ReplayCancelled, Some(&replay.account), &replay.id));
+        self.finish(replay, ReplayState::Cancelled, Some(note)).await
     }
 
     /// Waits until a replay is over, at most for `wait`, and tells how it stands then.
@@ -275,14 +280,16 @@ impl Queue {
         self.replay(id)
     }
 
-    async fn finish(&self, replay: Replay, state: ReplayState) -> Result<Replay, ReplayError> {
+    async fn finish(&self, replay: Replay, state: ReplayState, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
         let skipped = if state == ReplayState::Done && !replay.dry_run { replay.matched.saturating_sub(replay.done) } else { 0 };
         let replay = Replay { state, skipped, finished_at: Some(self.clock.now()), ..replay };
-        self.save(replay).await
+        self.save(replay, note).await
     }
 
-    async fn save(&self, replay: Replay) -> Result<Replay, ReplayError> {
-        self.store.configure(vec![ConfigurationChange::Put { record: record(&replay), if_absent: false }]).await?;
+    async fn save(&self, replay: Replay, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
+        let mut changes = vec![ConfigurationChange::Put { record: record(&replay), if_absent: false }];
+        changes.extend(note);
+        self.store.configure(changes).await?;
         self.replays.put(replay.clone());
         Ok(replay)
     }
@@ -368,7 +375,7 @@ async fn step(queue: &Queue, id: ReplayId, allowance: &mut Allowance) -> Result<
     let Some(replay) = queue.replay(id).filter(|replay| !replay.state.is_over()) else { return Ok(false) };
     let registry = queue.registry();
     let Some(subscription) = registry.subscription(replay.subscription) else {
-        return queue.finish(replay, ReplayState::Cancelled).await.map(|_| false);
+        return queue.finish(replay, ReplayState::Cancelled, None).await.map(|_| false);
     };
     if replay.state == ReplayState::Counting {
         return count(queue, replay, allowance).await;
@@ -391,7 +398,7 @@ async fn step(queue: &Queue, id: ReplayId, allowance: &mut Allowance) -> Result<
     let replay = Replay { done: moved.done + revived as u64, ..moved };
     queue.replays.put(replay.clone());
     if page.next.is_none() {
-        queue.finish(replay, ReplayState::Done).await?;
+        queue.finish(replay, ReplayState::Done, None).await?;
         return Ok(false);
     }
     // Nothing of a long stretch fitted.
@@ -432,9 +439,9 @@ async fn count(queue: &Queue, replay: Replay, allowance: &mut Allowance) -> Resu
     if allowance.after.is_some() {
         queue.replays.put(replay);
     } else if replay.dry_run || replay.matched == 0 {
-        queue.finish(replay, ReplayState::Done).await?;
+        queue.finish(replay, ReplayState::Done, None).await?;
     } else {
-        queue.save(Replay { state: ReplayState::Running, ..replay }).await?;
+        queue.save(Replay { state: ReplayState::Running, ..replay }, None).await?;
     }
     Ok(true)
 }

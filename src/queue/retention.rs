@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Queue;
+use super::{ConfigureError, Queue, StoreError};
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionSettings {
     /// Events with their deliveries and attempts, counted from receipt, once all deliveries are decided.
     pub events: Duration,
+    /// Entries of the audit log.
+    pub audit: Duration,
     /// Pause between two rounds.
     pub interval: Duration,
 }
@@ -20,9 +22,21 @@ const STEP: usize = 200;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Removes what is old and ends deliveries of deleted subscriptions, until the store fails or is closed.
+/// Once an interval it also saves when API keys were used.
 pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
     let mut changes = queue.changes();
+    let mut round_due = queue.clock.instant();
     loop {
+        if queue.clock.instant() >= round_due {
+            round_due = queue.clock.instant() + settings.interval;
+            // A full disk takes no configuration, and that is no reason to stop the rest.
+            for done in [queue.save_last_uses().await, queue.prune_audit_log(settings.audit).await] {
+                match done {
+                    Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
+                    Err(ConfigureError::Store(_)) => return,
+                }
+            }
+        }
         if queue.end_orphans().await.is_err() {
             return;
         }
@@ -35,6 +49,7 @@ pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
             }
         }
         // A deleted subscription's deliveries are ended at once, not at the next round.
-        let _ = tokio::time::timeout(settings.interval, changes.changed()).await;
+        let wait = round_due.saturating_duration_since(queue.clock.instant());
+        let _ = tokio::time::timeout(wait, changes.changed()).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postrider::attempt::{FailureKind, Outcome};
 use postrider::delivery::StateName;
 use postrider::event::EventType;
-use postrider::queue::EventQuery;
+use postrider::queue::{Actor, EventQuery};
 use postrider::request::send::Scripted;
 use serde_json::json;
 
@@ -99,7 +99,7 @@ async fn a_restart_does_not_forget_who_is_failing() {
     assert_eq!(world.queue.endpoint(id).failing_since, None);
     world.crash().await;
     assert_eq!(world.queue.endpoint(id).failing_since, None);
-    world.queue.delete_subscription(id, None).await.unwrap();
+    world.queue.delete_subscription(&Actor::server(), id, None).await.unwrap();
     world.advance(seconds(1)).await;
 }
 

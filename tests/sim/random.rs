@@ -7,6 +7,7 @@ use std::time::Duration;
 use postrider::attempt::{FailureKind, Outcome};
 use postrider::delivery::StateName;
 use postrider::dispatcher::DispatcherSettings;
+use postrider::queue::Actor;
 use postrider::request::send::{Scripted, ScriptedTransport};
 use postrider::rng::{Rng, SeededRng, mix};
 use serde_json::json;
@@ -58,7 +59,11 @@ async fn run(seed: u64) -> Vec<String> {
             }
             2 if !accepted.is_empty() => {
                 let id = accepted[below(accepted.len() as u64) as usize];
-                let _ = if below(2) == 0 { world.queue.cancel(id).await } else { world.queue.retry(id).await };
+                let _ = if below(2) == 0 {
+                    world.queue.cancel(&Actor::server(), id).await
+                } else {
+                    world.queue.retry(&Actor::server(), id).await
+                };
             }
             _ => accepted.extend(world.emit(&format!("action-{}", below(5)), number).await.deliveries),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use postrider::attempt::Outcome;
 use postrider::delivery::StateName;
 use postrider::id::SubscriptionId;
-use postrider::queue::{Replay, ReplayError, ReplayRequest, ReplayState};
+use postrider::queue::{Actor, Replay, ReplayError, ReplayRequest, ReplayState};
 use postrider::request::send::Scripted;
 use serde_json::json;
 
@@ -38,7 +38,7 @@ async fn dead_deliveries_are_sent_again_oldest_first_and_keep_id_and_count() {
     let world = World::new().await;
     let id = with_dead(&world, 300).await;
     let sent_before = world.sent("a", "n").len();
-    let replay = world.queue.create_replay(of(id)).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), of(id)).await.unwrap();
     assert_eq!((replay.state, replay.matched), (ReplayState::Counting, 0));
     let replay = after(&world, &replay, seconds(5)).await;
     assert_eq!((replay.state, replay.matched, replay.done, replay.skipped), (ReplayState::Done, 300, 300, 0));
@@ -65,7 +65,7 @@ async fn a_replay_takes_what_was_asked_for_and_the_present_template() {
     world.advance(seconds(10)).await;
     world.change(id, json!({"request": {"url": "https://b.example/?n={Number}"}})).await;
     let request = ReplayRequest { states: vec![StateName::Delivered], since: Some(since), until: Some(until), ..of(id) };
-    let replay = world.queue.create_replay(request).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), request).await.unwrap();
     let replay = after(&world, &replay, seconds(2)).await;
     assert_eq!((replay.matched, replay.done), (1, 1));
     assert_eq!(world.sent("b", "n"), ["2"]);
@@ -77,7 +77,7 @@ async fn a_dry_run_counts_and_sends_nothing() {
     let world = World::new().await;
     let id = with_dead(&world, 20).await;
     let sent_before = world.handed_over("a").len();
-    let replay = world.queue.create_replay(ReplayRequest { dry_run: true, ..of(id) }).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), ReplayRequest { dry_run: true, ..of(id) }).await.unwrap();
     let replay = world.queue.replay_over(replay.id, seconds(5)).await.unwrap();
     assert_eq!((replay.state, replay.matched, replay.done, replay.skipped), (ReplayState::Done, 20, 0, 0));
     world.advance(seconds(60)).await;
@@ -89,7 +89,7 @@ async fn g15_a_long_replay_goes_behind_what_is_new() {
     let world = World::new().await;
     let id = with_dead(&world, 3_000).await;
     world.transport.on("https://a.example/", [Scripted::status(200).after(seconds(1))]);
-    let replay = world.queue.create_replay(of(id)).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), of(id)).await.unwrap();
     world.advance(seconds(10)).await;
     for number in 0..5 {
         let new = world.emit("new", 10_000 + number).await.deliveries[0];
@@ -108,7 +108,7 @@ async fn the_pace_of_a_replay_holds() {
     let world = World::new().await;
     let id = with_dead(&world, 100).await;
     let sent_before = world.handed_over("a").len();
-    let replay = world.queue.create_replay(ReplayRequest { per_second: Some(10.0), ..of(id) }).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), ReplayRequest { per_second: Some(10.0), ..of(id) }).await.unwrap();
     let replay = after(&world, &replay, seconds(5)).await;
     assert!((45..=52).contains(&replay.done), "{}", replay.done);
     assert_eq!(after(&world, &replay, seconds(6)).await.state, ReplayState::Done);
@@ -120,7 +120,7 @@ async fn a_replay_survives_crashes_and_sends_nothing_twice() {
     let mut world = World::new().await;
     let id = with_dead(&world, 1_000).await;
     let sent_before = world.handed_over("a").len();
-    let replay = world.queue.create_replay(ReplayRequest { per_second: Some(100.0), ..of(id) }).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), ReplayRequest { per_second: Some(100.0), ..of(id) }).await.unwrap();
     for _ in 0..9 {
         world.advance(Duration::from_millis(977)).await;
         world.crash().await;
@@ -136,20 +136,20 @@ async fn a_replay_survives_crashes_and_sends_nothing_twice() {
 async fn what_is_cancelled_or_decided_later_is_left_alone() {
     let world = World::new().await;
     let id = with_dead(&world, 500).await;
-    let replay = world.queue.create_replay(ReplayRequest { per_second: Some(50.0), ..of(id) }).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), ReplayRequest { per_second: Some(50.0), ..of(id) }).await.unwrap();
     world.advance(seconds(2)).await;
-    let cancelled = world.queue.cancel_replay(replay.id).await.unwrap();
+    let cancelled = world.queue.cancel_replay(&Actor::server(), replay.id).await.unwrap();
     assert_eq!(cancelled.state, ReplayState::Cancelled);
     let later = after(&world, &replay, seconds(60)).await;
     assert_eq!((later.done, later.state), (cancelled.done, ReplayState::Cancelled));
     assert!((90..=105).contains(&later.done), "{}", later.done);
-    assert!(matches!(world.queue.cancel_replay(replay.id).await, Err(ReplayError::Over(_))));
+    assert!(matches!(world.queue.cancel_replay(&Actor::server(), replay.id).await, Err(ReplayError::Over(_))));
     // What a person retries meanwhile is not replayed too.
     world.transport.on("https://a.example/", [Scripted::status(404)]);
-    let slow = world.queue.create_replay(ReplayRequest { per_second: Some(100.0), ..of(id) }).await.unwrap();
+    let slow = world.queue.create_replay(&Actor::server(), ReplayRequest { per_second: Some(100.0), ..of(id) }).await.unwrap();
     let newest = world.deliveries().await[0].id;
     world.advance(seconds(1)).await;
-    world.queue.retry(newest).await.unwrap();
+    world.queue.retry(&Actor::server(), newest).await.unwrap();
     let done = after(&world, &slow, seconds(30)).await;
     assert_eq!((done.done + 1, done.skipped), (done.matched, 1));
     assert_eq!(world.attempts(newest).await.len(), 2);
@@ -160,12 +160,12 @@ async fn a_paused_subscription_holds_its_replay_up_and_a_deleted_one_ends_it() {
     let world = World::new().await;
     let id = with_dead(&world, 50).await;
     world.change(id, json!({"state": "paused"})).await;
-    let replay = world.queue.create_replay(of(id)).await.unwrap();
+    let replay = world.queue.create_replay(&Actor::server(), of(id)).await.unwrap();
     let held = after(&world, &replay, seconds(60)).await;
     assert_eq!((held.state, held.matched, held.done), (ReplayState::Running, 50, 0));
-    world.queue.delete_subscription(id, None).await.unwrap();
+    world.queue.delete_subscription(&Actor::server(), id, None).await.unwrap();
     assert_eq!(after(&world, &replay, seconds(1)).await.state, ReplayState::Cancelled);
-    assert!(matches!(world.queue.create_replay(of(id)).await, Err(ReplayError::UnknownSubscription(_))));
+    assert!(matches!(world.queue.create_replay(&Actor::server(), of(id)).await, Err(ReplayError::UnknownSubscription(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,15 +173,15 @@ async fn replays_are_remembered_up_to_a_limit() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"state": "paused"})).await;
     for _ in 0..1_050 {
-        let replay = world.queue.create_replay(ReplayRequest { dry_run: true, ..of(id) }).await.unwrap();
+        let replay = world.queue.create_replay(&Actor::server(), ReplayRequest { dry_run: true, ..of(id) }).await.unwrap();
         world.queue.replay_over(replay.id, seconds(5)).await.unwrap();
     }
     assert_eq!(world.queue.replays().len(), 1_000);
     world.emit_many(1).await;
-    world.queue.cancel(world.deliveries().await[0].id).await.unwrap();
+    world.queue.cancel(&Actor::server(), world.deliveries().await[0].id).await.unwrap();
     let stuck = ReplayRequest { states: vec![StateName::Cancelled], ..of(id) };
     for _ in 0..100 {
-        world.queue.create_replay(stuck.clone()).await.unwrap();
+        world.queue.create_replay(&Actor::server(), stuck.clone()).await.unwrap();
     }
-    assert!(matches!(world.queue.create_replay(stuck).await, Err(ReplayError::TooMany)));
+    assert!(matches!(world.queue.create_replay(&Actor::server(), stuck).await, Err(ReplayError::TooMany)));
 }

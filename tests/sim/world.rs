@@ -10,7 +10,7 @@ use postrider::delivery::{Delivery, StateName};
 use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
-use postrider::queue::{Accepted, Account, DeliveryQuery, IncomingEvent, Queue, run_replays};
+use postrider::queue::{Accepted, Account, Actor, DeliveryQuery, IncomingEvent, Queue, run_replays};
 use postrider::request::send::ScriptedTransport;
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use postrider::subscription::SubscriptionSpec;
@@ -48,7 +48,7 @@ impl World {
         let queue = open_queue(&store, &clock, 1).await;
         let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, replays: None, lives: 1 };
         let account = Account { id: "acme".parse().unwrap(), name: "Acme".into(), fields: vec!["Number".into()], created_at: world.now() };
-        world.queue.create_account(account).await.unwrap();
+        world.queue.create_account(&Actor::server(), account).await.unwrap();
         world.start();
         world
     }
@@ -101,13 +101,13 @@ impl World {
             spec[name] = value.clone();
         }
         let spec: SubscriptionSpec = serde_json::from_value(spec).unwrap();
-        self.queue.create_subscription(spec).await.unwrap().subscription.id
+        self.queue.create_subscription(&Actor::server(), spec).await.unwrap().subscription.id
     }
 
     /// Changes fields of a subscription.
     pub async fn change(&self, id: SubscriptionId, patch: Value) {
         self.queue
-            .change_subscription(id, None, |present| {
+            .change_subscription(&Actor::server(), id, None, |present| {
                 let mut spec = serde_json::to_value(present).unwrap();
                 for (name, value) in patch.as_object().unwrap() {
                     spec[name] = value.clone();
