@@ -294,7 +294,7 @@ async fn h2_another_accounts_objects_are_not_found() {
                 assert_eq!(foreign, missing, "{} {} by {who:?} with {body}", case.method, case.path);
             }
         }
-        let own = world.running.client.get(&case.path.split("{id}").next().unwrap().trim_end_matches('/')).await;
+        let own = world.running.client.get(case.path.split("{id}").next().unwrap().trim_end_matches('/')).await;
         assert!(own.body.contains(&id), "{id} is unharmed");
     }
 }
