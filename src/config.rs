@@ -53,10 +53,23 @@ pub struct Settings {
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
     pub disk_free_bytes_min: u64,
+    /// Who may read `/metrics`: `loopback` (others need a key of an operator, or one that may read), or `public`.
+    pub metrics: MetricsAccess,
     /// Form of the log: `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, as `level` or `module=level,…`.
     pub log: String,
+}
+
+/// Who may read the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// This machine, and who has a key.
+    #[default]
+    Loopback,
+    /// Everybody.
+    Public,
 }
 
 /// Form of the log.
@@ -93,6 +106,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
+            metrics: MetricsAccess::default(),
             log_format: LogFormat::default(),
             log: "info".into(),
         }

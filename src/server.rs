@@ -24,10 +24,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, Readiness};
+use crate::api::{self, ApiState, Gate, MetricsReaders, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::Settings;
+use crate::config::{MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
+use crate::metrics::Metrics;
 use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, run_replays, sweep};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
@@ -135,8 +136,9 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
+        let metrics: Arc<Metrics> = Arc::default();
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue);
+        let queue = Arc::new(queue.with_metrics(metrics.clone()));
         let guard = Guard::new(GuardSettings {
             allow_private: settings.allow_private,
             allow: settings.allow.clone(),
@@ -171,6 +173,10 @@ impl Server {
                 settings.trusted_proxies.clone(),
             )),
             body_bytes_max: settings.body_bytes_max,
+            metrics: match settings.metrics {
+                MetricsAccess::Loopback => MetricsReaders::Loopback,
+                MetricsAccess::Public => MetricsReaders::Everybody,
+            },
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };

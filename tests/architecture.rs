@@ -31,7 +31,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
 }
 
 /// Crates that are known in few places, so that they can be replaced.
-const DOORS: [(&str, &[&str]); 9] = [
+const DOORS: [(&str, &[&str]); 10] = [
     ("axum", &["src/api/", "src/server.rs", "src/cli/receiver.rs", "src/cli/listen"]),
     ("hyper_util", &["src/server.rs", "src/cli/bench"]),
     ("reqwest", &["src/request/send", "src/request/guard/", "src/cli/client.rs", "src/cli/bench"]),
@@ -41,6 +41,7 @@ const DOORS: [(&str, &[&str]); 9] = [
     ("governor", &["src/dispatcher/pace.rs"]),
     ("backoff", &["src/delivery/backoff.rs"]),
     ("handlebars", &["src/template/"]),
+    ("prometheus_client", &["src/metrics/"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

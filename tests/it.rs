@@ -18,6 +18,8 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]

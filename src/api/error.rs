@@ -31,6 +31,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} `{id}`; check the id, or list them with `GET`"))
     }
 
+    /// The caller's key does not allow it.
+    #[must_use]
+    pub fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
     /// The input has these faults.
     #[must_use]
     pub fn invalid(errors: Vec<Invalid>) -> Self {

@@ -15,6 +15,8 @@ mod events;
 mod health;
 mod keys;
 mod me;
+mod metrics;
+mod observe;
 mod page;
 mod problem;
 mod replays;
@@ -28,6 +30,7 @@ pub use auth::Gate;
 pub use caller::Access;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
+pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, router};
 pub use trial::{Trial, try_once};
@@ -58,6 +61,8 @@ pub struct ApiState {
     pub gate: Arc<Gate>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Who may read the metrics.
+    pub metrics: MetricsReaders,
     /// Whether the server takes work.
     pub ready: Readiness,
 }

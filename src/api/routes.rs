@@ -1,5 +1,8 @@
 //! Every call of the API with the keys it takes. The router is built from this table and from nothing else.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
@@ -7,7 +10,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
-use super::{ApiState, accounts, audit, auth, deliveries, error, events, health, keys, me, replays, stats, subscriptions};
+use super::{
+    ApiState, accounts, audit, auth, deliveries, error, events, health, keys, me, metrics, observe, replays, stats, subscriptions,
+};
 
 /// One call: a method of a path. A GET also answers HEAD.
 pub(super) struct Route {
@@ -55,6 +60,7 @@ fn routes() -> Vec<Route> {
     vec![
         Route::get("/healthz", health::live).access(Open),
         Route::get("/readyz", health::ready).access(Open),
+        Route::get("/metrics", metrics::show).access(Open),
         Route::get("/v1/me", me::show),
         Route::get("/v1/keys", keys::list).access(Operator),
         Route::post("/v1/keys", keys::create).access(Operator),
@@ -95,6 +101,12 @@ pub fn calls() -> Vec<(Method, &'static str, Access)> {
     routes().into_iter().map(|route| (route.method, route.path, route.access)).collect()
 }
 
+/// The path of a call as it is declared, which lives as long as the program.
+pub(super) fn declared_path(path: &str) -> Option<&'static str> {
+    static PATHS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| routes().iter().map(|route| route.path).collect());
+    PATHS.get(path).copied()
+}
+
 /// The router of all calls.
 pub fn router(state: ApiState) -> Router {
     let body_bytes_max = state.body_bytes_max;
@@ -112,5 +124,6 @@ pub fn router(state: ApiState) -> Router {
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }

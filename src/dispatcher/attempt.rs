@@ -113,7 +113,9 @@ impl Workshop {
         };
         let number = job.row.attempts + 1;
         let facts = DeliveryFacts { id: job.row.delivery, attempt: number, at: self.clock.now() };
+        let began = self.clock.instant();
         let built = job.template.clone().and_then(|template| template.build(&event, &facts).map_err(Failure::from));
+        self.queue.metrics().rendered(self.clock.instant().duration_since(began));
         let request = match built {
             Ok(request) => request,
             Err(failure) => return Some(self.not_sent(job, failure)),
@@ -126,6 +128,7 @@ impl Workshop {
         let (started_at, started) = (self.clock.now(), self.clock.instant());
         let exchange = self.transport.send(Outgoing::new(&request, job.subscription.rules.timeout)).await;
         let duration = self.clock.instant().duration_since(started);
+        self.queue.metrics().sent(duration);
         Some(Performed { number, started_at, duration, request: Some(request), exchange })
     }
 

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
-use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey};
+use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
@@ -84,6 +84,16 @@ impl Queue {
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
+        let done = self.store_events(events, sees, not_to).await;
+        done.inspect_err(|error| self.metrics.events_refused(reason(error)))
+    }
+
+    async fn store_events(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool + Send,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let registry = self.registry();
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
@@ -119,10 +129,27 @@ impl Queue {
         }
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
         let accepted = self.store.accept(prepared).await?;
-        for (account, event) in accounts.iter().zip(&accepted).filter(|(_, event)| !event.duplicate) {
-            self.activity.accepted(account, now, event.deliveries.len());
+        for (account, event) in accounts.iter().zip(&accepted) {
+            let class = registry.class_of(account);
+            if event.duplicate {
+                self.metrics.event_repeated(class);
+            } else {
+                self.metrics.event_accepted((account, class), now, event.deliveries.len());
+            }
         }
         Ok(accepted)
+    }
+}
+
+/// Why events were refused, in a word.
+const fn reason(error: &EmitError) -> &'static str {
+    match error {
+        EmitError::UnknownAccount { .. } => "unknown_account",
+        EmitError::UnknownEventType { .. } => "unknown_event_type",
+        EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
+        EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
+        EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
+        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
     }
 }
 

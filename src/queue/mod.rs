@@ -47,7 +47,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
-use crate::metrics::Activity;
+use crate::metrics::Metrics;
 use crate::store::Store;
 use audit::Deed;
 
@@ -62,7 +62,7 @@ pub struct Queue {
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
-    activity: Activity,
+    metrics: Arc<Metrics>,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
@@ -98,7 +98,7 @@ impl Queue {
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
-            activity: Activity::default(),
+            metrics: Arc::default(),
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
@@ -106,6 +106,18 @@ impl Queue {
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })
+    }
+
+    /// The same with these metrics, which others count into too.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What happens, counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The present configuration.
@@ -163,11 +175,12 @@ impl Queue {
     /// # Errors
     /// [`StoreError`] if it could not be written; the delivery is then still due.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
-        let (mut note, at) = (stats::attempt_note(&settlement), settlement.at);
+        let (mut measure, at) = (stats::measure_of(&settlement), settlement.at);
         let delivery = self.store.settle(settlement).await?;
         if let Some(delivery) = &delivery {
-            note.dead = matches!(delivery.state, DeliveryState::Dead { .. });
-            self.activity.attempted(&delivery.account, at, &note);
+            measure.note.dead = matches!(delivery.state, DeliveryState::Dead { .. });
+            let class = self.registry().class_of(&delivery.account);
+            self.metrics.attempted((&delivery.account, class), at, &measure);
         }
         Ok(delivery)
     }

@@ -201,6 +201,12 @@ impl Queue {
         self.replays.known().values().rev().cloned().collect()
     }
 
+    /// How many replays are not over.
+    #[must_use]
+    pub fn replays_running(&self) -> usize {
+        self.replays.known().values().filter(|replay| !replay.state.is_over()).count()
+    }
+
     /// Creates a replay; it begins at once and goes on by itself, over a restart too.
     ///
     /// # Errors

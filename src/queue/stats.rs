@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Counts, EndpointHealth, Queue, StoreError, SubscriptionCounts};
+use crate::attempt::Outcome;
 use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::SubscriptionId;
-use crate::metrics::{AttemptNote, Point, Tally};
+use crate::metrics::{AccountClass, AttemptMeasure, AttemptNote, Measure, Point, Tally};
 use crate::store::Settlement;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionState};
 
 /// How long the look into the due indexes is good for.
 const OLDEST_DUE_KEPT: Duration = Duration::from_secs(1);
@@ -81,11 +82,11 @@ impl Queue {
         let mut counts: HashMap<SubscriptionId, Counts> =
             counts.into_iter().filter(|of| wanted(&of.account)).map(|of| (of.subscription, of.counts)).collect();
         let oldest_due = |id: SubscriptionId| oldest.get(&id).copied().filter(|due_at| *due_at <= now);
-        let rates = self.activity.attempts_per_minute(now);
+        let rates = self.metrics.activity().attempts_per_minute(now);
         let total = counts.values().fold(Counts::default(), |sum, counts| added(sum, *counts));
         let in_flight = self.in_flight.count_of(|subscription| counts.contains_key(&subscription));
         let oldest_due_at = counts.keys().filter_map(|id| oldest_due(*id)).min();
-        let series = self.activity.points(query.account.as_ref(), (query.since, query.until), query.step, now);
+        let series = self.metrics.activity().points(query.account.as_ref(), (query.since, query.until), query.step, now);
         let mut period = Tally::default();
         series.iter().for_each(|point| period.merge(&point.tally));
         let mut subscriptions: Vec<_> = registry
@@ -101,6 +102,30 @@ impl Queue {
             .collect();
         subscriptions.sort_unstable_by_key(|stats| stats.subscription.id);
         Ok(Stats { counts: total, in_flight, oldest_due_at, series, period, subscriptions })
+    }
+
+    /// Looks up what the metrics show of the present state.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn measure(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let registry = self.registry();
+        let all = self.store.counts().await?;
+        let oldest = self.oldest_due(&all).await?;
+        let mut measures = AccountClass::ALL.map(|class| (class, Measure::default()));
+        for SubscriptionCounts { subscription, account, counts } in &all {
+            let measure = &mut measures[registry.class_of(account) as usize].1;
+            let states = [counts.waiting, counts.delivered, counts.dead, counts.cancelled];
+            measure.deliveries.iter_mut().zip(states).for_each(|(sum, count)| *sum += count);
+            let age = oldest.get(subscription).map(|due_at| now.since(*due_at)).unwrap_or_default();
+            measure.oldest_due_age = measure.oldest_due_age.max(age);
+        }
+        measures.iter().for_each(|(class, measure)| self.metrics.set_measure(*class, measure));
+        let paused = registry.subscriptions().filter(|subscription| subscription.spec.state == SubscriptionState::Paused).count();
+        let active = registry.subscriptions().count() - paused;
+        self.metrics.set_whole(self.in_flight.count(), (active, paused), self.failing(), self.replays_running());
+        Ok(())
     }
 
     /// When the first row of every due index is due: one look for each subscription that owes something,
@@ -129,14 +154,17 @@ impl Queue {
     }
 }
 
-/// What is worth counting of a settlement, but for how it ended.
-pub(super) fn attempt_note(settlement: &Settlement) -> AttemptNote {
-    AttemptNote {
-        subscription: settlement.subscription,
-        delivered: settlement.attempt.outcome == crate::attempt::Outcome::Delivered,
+/// What is worth counting of a settlement, but for whether it ended the delivery.
+pub(super) fn measure_of(settlement: &Settlement) -> AttemptMeasure {
+    let Settlement { subscription, attempt, leased_due_at, at, .. } = settlement;
+    let is_first = attempt.number == 1;
+    let note = AttemptNote {
+        subscription: *subscription,
+        delivered: attempt.outcome == Outcome::Delivered,
         dead: false,
-        latency: (settlement.attempt.number == 1).then(|| settlement.at.since(settlement.leased_due_at)),
-    }
+        latency: is_first.then(|| at.since(*leased_due_at)),
+    };
+    AttemptMeasure { note, outcome: attempt.outcome, retry: !is_first }
 }
 
 const fn added(a: Counts, b: Counts) -> Counts {
