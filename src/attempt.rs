@@ -167,6 +167,8 @@ pub enum FailureKind {
     Blocked,
     /// The host name has no address.
     NameNotResolved,
+    /// The resolver could not tell whether the host name has an address.
+    NameUnanswered,
     /// Connection refused, reset or lost.
     Connection,
     /// The TLS handshake failed.
@@ -175,7 +177,10 @@ pub enum FailureKind {
     Protocol,
     /// The time allowed was over.
     TimedOut,
-    /// Our own side could not send: out of descriptors or ports.
+    /// A fault in our own program.
+    Internal,
+    /// Our own side could not send: out of descriptors or ports, or the egress proxy failed. Nothing reached
+    /// the receiver, so this is no attempt.
     Local,
 }
 

@@ -3,11 +3,13 @@
 //! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
 //! does not exist is an error, so that a typo cannot leave a limit unset.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::secret::Secret;
 
 /// Settings of the server. Field docs are the documentation of the settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,14 @@ pub struct Settings {
     pub data: PathBuf,
     /// Address and port on which the API is served.
     pub listen: SocketAddr,
+    /// The file with the keys that seal secrets at rest; `master.key` in the data folder if it is not set.
+    pub master_key_file: Option<PathBuf>,
+    /// The keys themselves, from the variable `POSTRIDER_MASTER_KEY` and from nowhere else; they win over the file.
+    #[serde(skip)]
+    pub master_key: Option<Secret>,
+    /// Removes the sealed secrets at this start, since their key is lost. A flag only.
+    #[serde(skip)]
+    pub discard_secrets: bool,
     /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
     pub store: String,
     /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.
@@ -25,6 +35,18 @@ pub struct Settings {
     pub allow: Vec<ipnet::IpNet>,
     /// Networks that are never sent to.
     pub deny: Vec<ipnet::IpNet>,
+    /// Hosts that are never sent to: names, and `*.` with a name for all below it.
+    pub deny_hosts: Vec<String>,
+    /// The only ports that are sent to; empty for all.
+    pub ports: Vec<u16>,
+    /// HTTP proxy that everything is sent through: `http://[user:password@]host:port`. It resolves the names, so it
+    /// must refuse private addresses itself.
+    #[serde(serialize_with = "hidden")]
+    pub egress_proxy: Option<Secret>,
+    /// Address of this machine that everything is sent from.
+    pub egress_address: Option<IpAddr>,
+    /// Addresses and networks that receivers see requests come from. Only shown, for the lists of their firewalls.
+    pub egress_addresses: Vec<String>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Most connections to the API at one time.
@@ -88,10 +110,18 @@ impl Default for Settings {
         Self {
             data: "postrider-data".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            master_key_file: None,
+            master_key: None,
+            discard_secrets: false,
             store: "sled".into(),
             allow_private: false,
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_hosts: Vec::new(),
+            ports: Vec::new(),
+            egress_proxy: None,
+            egress_address: None,
+            egress_addresses: Vec::new(),
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 10_000,
             in_flight_max: 512,
@@ -147,8 +177,13 @@ impl Settings {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
         let known = known_names();
+        let mut master_key = None;
         for (name, value) in variables {
             let Some(name) = name.strip_prefix("POSTRIDER_").map(str::to_ascii_lowercase) else { continue };
+            if name == "master_key" {
+                master_key = Some(Secret::new(value));
+                continue;
+            }
             // Lists are written with commas; variables of the clients (`POSTRIDER_URL`) are not settings.
             if known.contains(&name) {
                 builder = builder.set_override(name.as_str(), from_text(&name, &value))?;
@@ -157,7 +192,7 @@ impl Settings {
         for (name, value) in flags {
             builder = builder.set_override(*name, from_text(name, value))?;
         }
-        let settings: Self = builder.build()?.try_deserialize()?;
+        let settings = Self { master_key, ..builder.build()?.try_deserialize()? };
         settings.check()?;
         Ok(settings)
     }
@@ -185,6 +220,13 @@ impl Settings {
         if !(1..=3_650).contains(&self.idempotency_days) {
             return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
         }
+        if self.ports.contains(&0) {
+            return outside("ports", "0".into(), "1 to 65535");
+        }
+        let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
+        if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {
+            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
+        }
         if !(1..=3_650).contains(&self.audit_days) {
             return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
         }
@@ -202,6 +244,12 @@ impl Settings {
             engine @ ("sled" | "redb") => format!("{engine}:{}", self.data.join("store").display()),
             location => location.to_owned(),
         }
+    }
+
+    /// The file with the master keys.
+    #[must_use]
+    pub fn master_key_file(&self) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| self.data.join("master.key"))
     }
 
     /// How long idempotency keys are remembered.
@@ -223,6 +271,11 @@ impl Settings {
     }
 }
 
+/// Settings are written only to learn their names.
+fn hidden<S: Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
+}
+
 fn known_names() -> Vec<String> {
     match serde_json::to_value(Settings::default()) {
         Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
@@ -232,7 +285,7 @@ fn known_names() -> Vec<String> {
 
 fn from_text(name: &str, value: &str) -> config::Value {
     let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny" | "trusted_proxies") {
+    if matches!(name, "allow" | "deny" | "deny_hosts" | "ports" | "egress_addresses" | "trusted_proxies") {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
@@ -254,12 +307,35 @@ mod tests {
             ("POSTRIDER_URL", "x"),
             ("HOME", "y"),
             ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
+            ("POSTRIDER_DENY_HOSTS", "a.example,*.b.example"),
+            ("POSTRIDER_PORTS", "80, 443"),
+            ("POSTRIDER_EGRESS_PROXY", "http://u:geheim@proxy.example:3128"),
+            ("POSTRIDER_EGRESS_ADDRESS", "192.0.2.7"),
+            ("POSTRIDER_EGRESS_ADDRESSES", "192.0.2.7,2001:db8::/64"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::read(Some(&file), variables, &[("listen", "127.0.0.1:3".into())]).unwrap();
         assert_eq!(settings.listen.port(), 3);
         assert_eq!((settings.retention_days, settings.allow_private, settings.in_flight_max), (8, true, 3));
         assert_eq!(settings.deny.len(), 2);
+        assert_eq!((settings.deny_hosts.len(), settings.ports.clone(), settings.egress_addresses.len()), (2, vec![80, 443], 2));
+        assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
+        assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
+        assert!(!format!("{settings:?}").contains("geheim"), "{settings:?}");
+    }
+
+    #[test]
+    fn the_master_key_comes_from_its_variable_and_is_not_shown() {
+        let variables = [("POSTRIDER_MASTER_KEY", "geheim"), ("POSTRIDER_MASTER_KEY_FILE", "/keys/master")];
+        let settings = Settings::read(None, variables.map(|(name, value)| (name.to_owned(), value.to_owned())), &[]).unwrap();
+        assert_eq!(settings.master_key.as_ref().unwrap().expose(), "geheim");
+        assert_eq!(settings.master_key_file(), Path::new("/keys/master"));
+        assert_eq!(Settings::default().master_key_file(), Path::new("postrider-data/master.key"));
+        assert!(!format!("{settings:?}{}", serde_json::to_string(&settings).unwrap()).contains("geheim"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("postrider.toml");
+        std::fs::write(&file, "master_key = \"x\"").unwrap();
+        assert!(Settings::read(Some(&file), [], &[]).is_err(), "a file of settings is read by many and holds no key");
     }
 
     #[test]
@@ -267,6 +343,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
         for text in [
+            "ports = [0]",
+            "ports = [70000]",
+            "egress_addresses = [\"here\"]",
+            "egress_address = \"here\"",
             "retention = 7",
             "retention_days = \"soon\"",
             "retention_days = 0",

@@ -56,6 +56,12 @@ impl IdSource {
         };
         (u128::from(last.0) << 80) | (u128::from(last.1) << 56) | (u128::from(self.tag) << 16)
     }
+
+    /// Makes every later id come after `known`, which was given elsewhere.
+    pub fn raise(&self, known: u128) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *last = (*last).max(((known >> 80) as u64, ((known >> 56) as u32) & (SEQUENCE_LIMIT - 1)));
+    }
 }
 
 fn encode(prefix: &str, raw: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,6 +236,10 @@ mod tests {
     fn a_source_continues_after_the_newest_known_id() {
         let newest = IdSource::new(1, 0).next(1_000);
         assert!(IdSource::new(0, newest).next(10) > newest);
+        let source = IdSource::new(0, 0);
+        source.raise(newest);
+        source.raise(5);
+        assert!(source.next(10) > newest);
     }
 
     #[test]

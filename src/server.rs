@@ -1,12 +1,12 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ queue ─▶ dispatcher, sweep, replays ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep, replays ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,14 @@ use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::{MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use crate::metrics::Metrics;
-use crate::queue::{Key, Queue, RetentionSettings, StoreError, draw_key_text, run_replays, sweep};
-use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
-use crate::request::send::{HttpTransport, Transport, TransportError, TransportSettings};
+use crate::queue::{
+    ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets, draw_key_text, run_replays,
+    sweep, unlock,
+};
+use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
+use crate::request::send::{
+    EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
+};
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreOptions};
@@ -74,12 +79,33 @@ pub enum StartError {
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
+    /// The secrets in the store cannot be opened.
+    #[error("the stored secrets cannot be used")]
+    Secrets(#[from] UnlockError),
+    /// The secrets in the store cannot be removed.
+    #[error("the stored secrets were not removed")]
+    Discard(#[source] ConfigureError),
     /// The configuration in the store cannot be read.
     #[error("the stored configuration cannot be read")]
     Configuration(#[source] StoreError),
     /// The client for outgoing requests cannot be set up.
     #[error("outgoing requests cannot be set up")]
     Transport(#[from] TransportError),
+    /// A pattern of a denied host is none.
+    #[error("the setting `deny_hosts` is wrong")]
+    DenyHosts(#[from] HostPatternError),
+    /// The egress proxy cannot be used.
+    #[error("the setting `egress_proxy` is wrong")]
+    EgressProxy(#[from] EgressProxyError),
+    /// The address to send from is not ours.
+    #[error("cannot send from {address}; set `egress_address` to an address of this machine, as `ip address` shows them")]
+    EgressAddress {
+        /// The address.
+        address: IpAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}; choose another with `--listen`")]
     Listen {
@@ -137,21 +163,28 @@ impl Server {
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
         let metrics: Arc<Metrics> = Arc::default();
-        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime()).await.map_err(StartError::Configuration)?;
+        if settings.discard_secrets {
+            let count = discard_secrets(&*store).await.map_err(StartError::Discard)?;
+            tracing::warn!(
+                subscriptions = count,
+                "stored secrets were removed; these subscriptions do not send until theirs are set again"
+            );
+        }
+        let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
+        let vault = unlock(&*store, &source, Arc::new(rng)).await?;
+        let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
+        let queue = queue.map_err(StartError::Configuration)?;
         let queue = Arc::new(queue.with_metrics(metrics.clone()));
-        let guard = Guard::new(GuardSettings {
-            allow_private: settings.allow_private,
-            allow: settings.allow.clone(),
-            deny: settings.deny.clone(),
-            ports: None,
-        });
+        let listener = bind(settings.listen).await?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let guard = Guard::new(guard_settings(settings, address)?);
         let transport_settings = TransportSettings {
             idle_per_host: settings.in_flight_per_subscription_max,
+            proxy: egress_proxy(settings)?,
+            local_address: egress_address(settings)?,
             ..TransportSettings::new(guard.clone(), Arc::new(SystemLookup::new(SystemLookupSettings::default(), clock.clone())))
         };
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings)?);
-        let listener = bind(settings.listen).await?;
-        let address = listener.local_addr().unwrap_or(settings.listen);
         let ready = Readiness::default();
         let stop = CancellationToken::new();
         let dispatcher_settings = DispatcherSettings {
@@ -259,6 +292,36 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
+}
+
+/// What the guard lifts and adds; what is probably not meant is told in the log.
+fn guard_settings(settings: &Settings, listener: SocketAddr) -> Result<GuardSettings, StartError> {
+    let guard = GuardSettings {
+        allow_private: settings.allow_private,
+        allow: settings.allow.clone(),
+        deny: settings.deny.clone(),
+        ports: (!settings.ports.is_empty()).then(|| settings.ports.clone()),
+        deny_hosts: settings.deny_hosts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+        listeners: vec![listener],
+    };
+    for warning in guard.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(guard)
+}
+
+fn egress_proxy(settings: &Settings) -> Result<Option<EgressProxy>, StartError> {
+    let Some(text) = &settings.egress_proxy else { return Ok(None) };
+    let proxy = EgressProxy::parse(text.expose())?;
+    tracing::warn!(%proxy, "requests go through the egress proxy, which resolves the names; it must refuse private addresses itself");
+    Ok(Some(proxy))
+}
+
+fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
+    if let Some(address) = settings.egress_address {
+        check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
+    }
+    Ok(settings.egress_address)
 }
 
 fn create_folder(path: &Path) -> Result<(), StartError> {

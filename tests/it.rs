@@ -8,6 +8,12 @@ mod api;
 mod audit;
 #[path = "it/boundaries.rs"]
 mod boundaries;
+#[path = "it/canary.rs"]
+mod canary;
+#[path = "it/credentials.rs"]
+mod credentials;
+#[path = "it/egress.rs"]
+mod egress;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -18,6 +24,8 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/manage.rs"]
+mod manage;
 #[path = "it/metrics.rs"]
 mod metrics;
 #[path = "it/program.rs"]
@@ -26,9 +34,19 @@ mod program;
 mod receiver;
 #[path = "it/replays.rs"]
 mod replays;
-#[path = "it/server.rs"]
-mod server;
 #[path = "it/stats.rs"]
 mod stats;
+#[path = "receiver/mod.rs"]
+mod scripted;
+#[path = "it/sealing.rs"]
+mod sealing;
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/signing.rs"]
+mod signing;
+#[path = "it/snippet.rs"]
+mod snippet;
+#[path = "it/snippets.rs"]
+mod snippets;
 #[path = "it/throttle.rs"]
 mod throttle;

@@ -150,6 +150,7 @@ fn the_known_answers_of_receivers_are_judged_rightly() {
             let verdict = match judgement.verdict {
                 Verdict::Delivered => "delivered",
                 Verdict::Final => "refused",
+                Verdict::NotSent => panic!("an answer came, so it was sent"),
                 Verdict::Retry { .. } => "retry",
             };
             assert_eq!(verdict, reply.verdict, "{}: {} {}: {}", preset.name, reply.status, reply.body, judgement.reason);

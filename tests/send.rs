@@ -5,6 +5,13 @@
 
 mod receiver;
 
+#[path = "send/http2.rs"]
+mod http2;
+#[path = "send/identity.rs"]
+mod identity;
+#[path = "send/way_out.rs"]
+mod way_out;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

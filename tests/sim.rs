@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "sim/channel.rs"]
+mod channel;
 #[path = "sim/health.rs"]
 mod health;
 #[path = "sim/random.rs"]
@@ -15,7 +17,7 @@ mod world;
 
 use std::time::Duration;
 
-use postrider::attempt::Outcome;
+use postrider::attempt::{FailureKind, Outcome};
 use postrider::delivery::{DeadReason, DeliveryState, StateName};
 use postrider::queue::Actor;
 use postrider::request::send::Scripted;
@@ -190,6 +192,57 @@ async fn retry_after_holds_back_the_delivery_and_the_lane() {
     assert_eq!(world.handed_over("a").len(), 1, "the lane waits as well");
     world.advance(seconds(2)).await;
     assert_eq!(world.handed_over("a").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c21_a_failure_of_our_own_side_is_no_attempt_and_burns_no_budget() {
+    let world = World::new().await;
+    // More failures than there are attempts, and then it works again.
+    let mut script = vec![Scripted::failure(FailureKind::Local); 40];
+    script.extend([Scripted::status(503), Scripted::status(200)]);
+    world.transport.on("https://a.example/", script);
+    world.subscribe("a", json!({"retry": {"attempts": 2, "schedule_s": [10.0], "jitter": 0}})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(seconds(31 * 60)).await;
+    assert_eq!((world.state(id).await, world.outcomes(id).await), (StateName::Pending, vec![]));
+    let waits: Vec<_> = world.handed_over("a").windows(2).map(|pair| (pair[1] - pair[0]) / 1000).collect();
+    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60], "the wait grows");
+    assert!(waits[8..].iter().all(|wait| *wait == 60), "to a limit: {waits:?}");
+    world.advance(seconds(10 * 60)).await;
+    assert_eq!(world.outcomes(id).await, [Outcome::UnexpectedResponse, Outcome::Delivered]);
+    assert_eq!(world.delivery(id).await.attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c22_everything_waits_for_our_own_side_and_nothing_storms_on_its_return() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::failure(FailureKind::Local)]);
+    world.subscribe("a", json!({})).await;
+    world.subscribe("b", json!({})).await;
+    world.emit_many(500).await;
+    world.advance(seconds(3600)).await;
+    let tried = world.transport.requests_to("https://a.example/").len();
+    assert!(tried < 32 + 16 + 8 + 100, "one delivery a minute is tried, not each: {tried}");
+    assert_eq!(world.transport.requests_to("https://b.example/").len(), 500, "the others go on");
+    world.transport.on("https://a.example/", [Scripted::status(200).after(seconds(1))]);
+    let before = tried;
+    world.advance(seconds(62)).await;
+    let most = most_within(&world.handed_over("a")[before..], 1_000);
+    assert!(most <= 32, "{most}");
+    world.advance(seconds(60)).await;
+    let deliveries = world.deliveries().await;
+    assert_eq!(deliveries.len(), 1_000);
+    assert!(deliveries.iter().all(|delivery| delivery.state.name() == StateName::Delivered && delivery.attempts == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a15_a_fault_of_the_program_is_an_attempt() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::failure(FailureKind::Internal)]);
+    world.subscribe("a", json!({"retry": {"attempts": 2, "schedule_s": [10.0], "jitter": 0}})).await;
+    let id = world.emit("1", 1).await.deliveries[0];
+    world.advance(seconds(60)).await;
+    assert_eq!((world.state(id).await, world.outcomes(id).await), (StateName::Dead, vec![Outcome::Unreachable; 2]));
 }
 
 #[tokio::test(start_paused = true)]

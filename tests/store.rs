@@ -3,6 +3,7 @@
 
 mod store {
     mod accept;
+    mod archive;
     mod change;
     mod configure;
     mod damage;
@@ -17,5 +18,6 @@ mod store {
     mod reopen;
     mod retention;
     mod settle;
+    mod syncer;
     mod world;
 }

@@ -59,6 +59,13 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>, base: &str) -> A
         } else {
             "invalid_value"
         };
+        // Serde quotes what it found, which in these places may be a secret at the wrong place.
+        let may_be_secret = ["/credentials", "/signing", "/tls", "/secret"].iter().any(|place| pointer.starts_with(place));
+        let message = if may_be_secret && message.starts_with("invalid ") {
+            "the value is not of the form that `docs/api.md` describes"
+        } else {
+            message
+        };
         ApiError::invalid(vec![Invalid::new(pointer, code, message)])
     } else {
         malformed(inner)

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::queue::DeliveryQuery;
+use crate::subscription::shown_header;
 
 /// A delivery as callers read it.
 #[derive(Debug, Serialize)]
@@ -71,7 +72,7 @@ impl DeliveryJson {
 #[must_use]
 pub fn attempt_json(attempt: &Attempt) -> Value {
     let request = attempt.request.as_ref().map(|request| {
-        let mut value = json!({"method": request.method, "url": request.url, "headers": headers_json(&request.headers)});
+        let mut value = json!({"method": request.method, "url": request.url, "headers": request_headers_json(&request.headers)});
         put_body(&mut value, &request.body);
         value
     });
@@ -92,6 +93,11 @@ pub fn attempt_json(attempt: &Attempt) -> Value {
         "request": request,
         "response": response,
     })
+}
+
+/// Values that a caller may have written and that usually are secrets are not shown.
+fn request_headers_json(headers: &[(String, String)]) -> Value {
+    headers.iter().map(|(name, value)| json!({"name": name, "value": shown_header(name, value)})).collect()
 }
 
 fn headers_json(headers: &[(String, String)]) -> Value {

@@ -7,6 +7,7 @@ use super::problem::{Invalid, Problem};
 use crate::queue::{
     AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, EmitError, ReplayError, StoreError,
 };
+use crate::subscription::FieldError;
 
 /// After how many seconds a caller who was turned away may try again.
 const RETRY_SOON_S: u64 = 5;
@@ -45,6 +46,12 @@ impl ApiError {
             several => format!("{} fields are invalid; `errors` lists each with what to do", several.len()),
         };
         Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", detail).with_errors(errors)))
+    }
+}
+
+impl From<Vec<FieldError>> for ApiError {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::invalid(errors.into_iter().map(Invalid::from).collect())
     }
 }
 
@@ -131,9 +138,10 @@ impl From<ConfigureSubscriptionError> for ApiError {
                 Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", message).with_errors(errors)))
             }
             E::NotFound(id) => Self::not_found("subscription", &id.to_string()),
-            E::Invalid(errors) => Self::invalid(errors.into_iter().map(Invalid::from).collect()),
+            E::Invalid(errors) => errors.into(),
             E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
+            E::NotSigned(_) => Self::new(StatusCode::CONFLICT, "not_signed", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
             E::Configure(error) => error.into(),
         }

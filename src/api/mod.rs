@@ -12,6 +12,7 @@ mod caller;
 mod deliveries;
 mod error;
 mod events;
+mod export;
 mod health;
 mod keys;
 mod me;

@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, audit, auth, deliveries, error, events, health, keys, me, metrics, observe, replays, stats, subscriptions,
+    ApiState, accounts, audit, auth, deliveries, error, events, export, health, keys, me, metrics, observe, replays, stats, subscriptions,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -71,6 +71,7 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts", accounts::list),
         Route::post("/v1/accounts", accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show),
+        Route::get("/v1/export", export::export).access(Operator),
         Route::get("/v1/events", events::list),
         Route::post("/v1/events", events::create),
         Route::get("/v1/events/{id}", events::show),
@@ -82,6 +83,7 @@ fn routes() -> Vec<Route> {
         Route::delete("/v1/subscriptions/{id}", subscriptions::delete),
         Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause),
         Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume),
+        Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing),
         Route::post("/v1/subscriptions/{id}/test", subscriptions::test),
         Route::get("/v1/stats", stats::show),
         Route::get("/v1/replays", replays::list),

@@ -1,6 +1,7 @@
 //! Subscriptions: create, read, change, pause, test, delete.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -18,12 +19,24 @@ use super::{ApiError, ApiState, attempt_json};
 use crate::event::{EventData, EventType, EventTypePattern, catalogue};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
+use crate::request::channel::complete;
 use crate::request::guard::RefusedKind;
 use crate::request::literal_target;
-use crate::subscription::{Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning};
+use crate::request::sign::{accept_key, draw_key};
+use crate::rng::SystemRng;
+use crate::secret::Secret;
+use crate::subscription::{
+    CredentialsSpec, FieldError, SignatureVersion, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning, shown_header,
+};
 
 fn subscription_json(state: &ApiState, subscription: &Subscription) -> Value {
-    let spec = serde_json::to_value(&*subscription.spec).expect("a spec has only text keys, so it can be written as JSON");
+    let mut spec = shown_spec(&subscription.spec);
+    let secrets = &subscription.secrets;
+    for (name, secret) in [("signing", &secrets.signing), ("credentials", &secrets.credentials), ("tls", &secrets.client_key)] {
+        if spec[name].is_object() {
+            spec[name]["has_secret"] = json!(secret.is_some());
+        }
+    }
     let mut body = Map::new();
     body.insert("id".into(), json!(subscription.id));
     if let Value::Object(fields) = spec {
@@ -49,6 +62,15 @@ fn health_json(health: &EndpointHealth) -> Value {
     })
 }
 
+/// The spec as callers read it, and may send it back: what they wrote, but for headers that are hidden.
+fn shown_spec(spec: &SubscriptionSpec) -> Value {
+    let mut value = serde_json::to_value(spec).expect("a spec has only text keys, so it can be written as JSON");
+    for (index, header) in spec.request.headers.iter().enumerate() {
+        value["request"]["headers"][index]["value"] = json!(shown_header(&header.name, &header.value));
+    }
+    value
+}
+
 fn with_etag(status: StatusCode, subscription: &Subscription, body: Value) -> Response {
     (status, [(header::ETAG, etag(subscription))], Json(body)).into_response()
 }
@@ -57,11 +79,17 @@ fn etag(subscription: &Subscription) -> String {
     format!("\"{}\"", subscription.version)
 }
 
-fn changed(state: &ApiState, status: StatusCode, change: &Change) -> Response {
+/// The answer to a change. `signing_secret` is shown this once.
+fn changed(state: &ApiState, status: StatusCode, change: &Change, signing_secret: Option<&Secret>) -> Response {
     let mut body = subscription_json(state, &change.subscription);
     let mut warnings: Vec<_> = change.warnings.iter().map(warning_json).collect();
-    warnings.extend(blocked_address(state, &change.subscription.spec.request.url).iter().map(warning_json));
+    let targets = targets(&change.subscription.spec);
+    warnings.extend(targets.iter().filter_map(|(pointer, url)| blocked_address(state, pointer, url)).map(|warning| warning_json(&warning)));
+    warnings.extend(certificate_expires(state, &change.subscription.spec).iter().map(warning_json));
     body["warnings"] = Value::Array(warnings);
+    if let Some(secret) = signing_secret {
+        body["signing_secret"] = json!(secret.expose());
+    }
     with_etag(status, &change.subscription, body)
 }
 
@@ -69,22 +97,45 @@ fn warning_json(warning: &SubscriptionWarning) -> Value {
     json!({"pointer": warning.pointer, "code": warning.code, "detail": warning.detail})
 }
 
+/// Where a subscription sends to, with the places where that is written.
+fn targets(spec: &SubscriptionSpec) -> Vec<(&'static str, &str)> {
+    let token_url = spec.credentials.as_ref().and_then(CredentialsSpec::token_url);
+    std::iter::once(("/request/url", spec.request.url.as_str())).chain(token_url.map(|url| ("/credentials/token_url", url))).collect()
+}
+
 /// Refuses a URL that nothing could ever be sent to, whatever the operator allows.
 fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
-    // Another scheme is found by the template's check, which knows its place.
-    let target = literal_target(&spec.request.url).filter(|url| matches!(url.scheme(), "http" | "https"));
-    match target.map(|url| state.guard.check_url(&url)) {
-        Some(Err(refused)) if refused.kind == RefusedKind::BadUrl => {
-            Err(ApiError::invalid(vec![Invalid::new("/request/url", "bad_url", refused.detail)]))
-        }
-        _ => Ok(()),
-    }
+    let refused = targets(spec).into_iter().filter_map(|(pointer, url)| {
+        // Another scheme is found by the spec's own check, which knows its place.
+        let target = literal_target(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let refused = state.guard.check_url(&target).err().filter(|refused| refused.kind == RefusedKind::BadUrl)?;
+        Some(Invalid::new(pointer, "bad_url", refused.detail))
+    });
+    let refused: Vec<_> = refused.collect();
+    if refused.is_empty() { Ok(()) } else { Err(ApiError::invalid(refused)) }
 }
 
 /// The warning for a URL whose host is an address that is never sent to.
-fn blocked_address(state: &ApiState, url: &str) -> Option<SubscriptionWarning> {
+fn blocked_address(state: &ApiState, pointer: &str, url: &str) -> Option<SubscriptionWarning> {
     let refused = state.guard.check_url(&literal_target(url)?).err()?;
-    Some(SubscriptionWarning { pointer: "/request/url".into(), code: "blocked_address".into(), detail: refused.detail })
+    Some(SubscriptionWarning { pointer: pointer.into(), code: "blocked_address".into(), detail: refused.detail })
+}
+
+/// How long before its end a client certificate is worth a warning.
+const CERTIFICATE_WARNING: Duration = Duration::from_secs(30 * 86_400);
+
+/// The warning for a client certificate that ends soon, or has ended.
+fn certificate_expires(state: &ApiState, spec: &SubscriptionSpec) -> Option<SubscriptionWarning> {
+    let ends_at = spec.tls.as_ref()?.client_certificate_expires_at?;
+    let now = state.clock.now();
+    let detail = if ends_at <= now {
+        format!("the certificate ended at {ends_at}; receivers refuse it, send a new one with its key")
+    } else if ends_at <= now.after(CERTIFICATE_WARNING) {
+        format!("the certificate ends at {ends_at}; send a new one with its key before")
+    } else {
+        return None;
+    };
+    Some(SubscriptionWarning { pointer: "/tls/client_certificate".into(), code: "certificate_expires".into(), detail })
 }
 
 /// The subscription of this id, if the caller may see it.
@@ -116,11 +167,12 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
 }
 
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Response, ApiError> {
-    let spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
+    let mut spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
     caller.require_account(&spec.account)?;
+    let signing_secret = complete(&mut spec, None, &SystemRng)?;
     let change = state.queue.create_subscription(&caller.actor(), spec).await?;
-    Ok(changed(&state, StatusCode::CREATED, &change))
+    Ok(changed(&state, StatusCode::CREATED, &change, signing_secret.as_ref()))
 }
 
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
@@ -158,14 +210,21 @@ pub(super) async fn replace(
     body: Body,
 ) -> Result<Response, ApiError> {
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
-    let spec = read_spec(body::text(&body, state.body_bytes_max)?)?;
+    let mut spec = read_spec(body::text(&body, state.body_bytes_max)?)?;
     check_target(&state, &spec)?;
-    let change = state.queue.change_subscription(&caller.actor(), id, expected, |_| Ok::<_, ApiError>(spec)).await?;
-    Ok(changed(&state, StatusCode::OK, &change))
+    let mut signing_secret = None;
+    let change = state
+        .queue
+        .change_subscription(&caller.actor(), id, expected, |present| {
+            signing_secret = complete(&mut spec, Some(present), &SystemRng)?;
+            Ok::<_, ApiError>(spec)
+        })
+        .await?;
+    Ok(changed(&state, StatusCode::OK, &change, signing_secret.as_ref()))
 }
 
 /// The fields that the server sets; a caller may send back what it read.
-const READ_ONLY: [&str; 6] = ["id", "version", "created_at", "updated_at", "health", "warnings"];
+const READ_ONLY: [&str; 7] = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
 
 fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
     let mut value: Map<String, Value> = body::read(text, "")?;
@@ -183,17 +242,29 @@ pub(super) async fn patch(
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
     let mut patch: Map<String, Value> = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
+    let mut signing_secret = None;
     let change = state
         .queue
         .change_subscription(&caller.actor(), id, expected, |present| {
-            let mut spec = serde_json::to_value(present).expect("a spec has only text keys, so it can be written as JSON");
+            // What is hidden is kept as in a PUT: only if it goes to the same place.
+            let mut spec = shown_spec(present);
+            drop_other_credentials(&mut spec, &patch);
             merge(&mut spec, Value::Object(patch));
-            let spec = body::read::<SubscriptionSpec>(&spec.to_string(), "")?;
+            let mut spec = body::read::<SubscriptionSpec>(&spec.to_string(), "")?;
             check_target(&state, &spec)?;
+            signing_secret = complete(&mut spec, Some(present), &SystemRng)?;
             Ok::<_, ApiError>(spec)
         })
         .await?;
-    Ok(changed(&state, StatusCode::OK, &change))
+    Ok(changed(&state, StatusCode::OK, &change, signing_secret.as_ref()))
+}
+
+/// Credentials of another type have other fields: they replace those that are there, and are not merged.
+fn drop_other_credentials(spec: &mut Value, patch: &Map<String, Value>) {
+    let wanted = patch.get("credentials").and_then(|credentials| credentials.get("type"));
+    if wanted.is_some_and(|wanted| spec["credentials"].get("type") != Some(wanted)) {
+        spec["credentials"] = Value::Null;
+    }
 }
 
 /// JSON Merge Patch: null removes, objects merge, the rest replaces. Source: RFC 7396.
@@ -244,6 +315,55 @@ pub(super) async fn pause(State(state): State<ApiState>, caller: Caller, Path(id
 
 pub(super) async fn resume(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
     set_state(&state, &caller, &id, SubscriptionState::Active).await
+}
+
+/// Longest overlap of two signing keys, in seconds: 30 days.
+const OVERLAP_MAX_S: u64 = 30 * 86_400;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RotateBody {
+    /// For how long the present key signs too.
+    overlap_s: u64,
+    /// The new key; none to have one drawn.
+    secret: Option<Secret>,
+}
+
+impl Default for RotateBody {
+    fn default() -> Self {
+        Self { overlap_s: 86_400, secret: None }
+    }
+}
+
+/// Replaces the signing key. The answer shows the new secret, this once.
+pub(super) async fn rotate_signing(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
+    let text = body::text(&body, state.body_bytes_max)?;
+    let RotateBody { overlap_s, secret } = if text.trim().is_empty() { RotateBody::default() } else { body::read(text, "")? };
+    if overlap_s > OVERLAP_MAX_S {
+        let detail = format!("{overlap_s} seconds; use 0 to {OVERLAP_MAX_S} (30 days)");
+        return Err(ApiError::invalid(vec![Invalid::new("/overlap_s", "out_of_range", detail)]));
+    }
+    let mut shown = None;
+    let key = |spec: &SubscriptionSpec| {
+        let version = spec.signing.as_ref().map(|signing| signing.version).unwrap_or_default();
+        let key = match &secret {
+            Some(secret) => {
+                accept_key(version, secret).map_err(|error| vec![FieldError::new("/secret", "invalid_secret", error.to_string())])?
+            }
+            None => draw_key(version, &SystemRng),
+        };
+        shown = (version == SignatureVersion::V1).then(|| key.0.clone());
+        Ok(key)
+    };
+    let change = state.queue.rotate_signing(&caller.actor(), id, expected, key, Duration::from_secs(overlap_s)).await?;
+    Ok(changed(&state, StatusCode::OK, &change, shown.as_ref()))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,14 +4,17 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventType, catalogue};
 use crate::id::SubscriptionId;
-use crate::subscription::{FieldNames, Subscription, SubscriptionSpec, SubscriptionWarning, check};
+use crate::request::channel::complete;
+use crate::rng::SystemRng;
+use crate::secret::Secret;
+use crate::subscription::{FieldError, FieldNames, Subscription, SubscriptionSpec, SubscriptionWarning, check, settle_secrets};
 
 /// The text of `path`; of standard input if it is `-`.
 pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
@@ -30,6 +33,8 @@ pub(super) struct LocalSubscription {
     /// The macro names of its templates.
     pub names: FieldNames,
     pub warnings: Vec<SubscriptionWarning>,
+    /// The secret that it signs with, if it brought none.
+    pub signing_secret: Option<Secret>,
 }
 
 /// Reads a subscription as the API takes it; `to` replaces its URL template.
@@ -41,15 +46,15 @@ pub(super) fn read_subscription(path: &Path, to: Option<&str>, now: Timestamp) -
     if let Some(url) = to {
         url.clone_into(&mut spec.request.url);
     }
+    let listed = |errors: Vec<FieldError>| {
+        let lines: String = errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect();
+        anyhow!("`{}` cannot be used:{lines}", path.display())
+    };
+    let signing_secret = complete(&mut spec, None, &SystemRng).map_err(listed)?;
+    let secrets = settle_secrets(&mut spec, None, now).map_err(listed)?;
     let names = FieldNames::default();
     let known_type = |event_type: &EventType| catalogue::find(event_type.as_str()).is_some();
-    let (rules, warnings) = match check(&spec, &names, &known_type) {
-        Ok(checked) => checked,
-        Err(errors) => {
-            let listed: String = errors.iter().map(|error| format!("\n  {}: {} ({})", error.pointer, error.detail, error.code)).collect();
-            bail!("`{}` cannot be used:{listed}", path.display())
-        }
-    };
+    let (rules, warnings) = check(&spec, &names, &known_type).map_err(listed)?;
     let subscription = Subscription {
         id: SubscriptionId::from_raw(0),
         version: 1,
@@ -58,8 +63,9 @@ pub(super) fn read_subscription(path: &Path, to: Option<&str>, now: Timestamp) -
         updated_at: now,
         spec: Arc::new(spec),
         rules: Arc::new(rules),
+        secrets: Arc::new(secrets),
     };
-    Ok(LocalSubscription { subscription, names, warnings })
+    Ok(LocalSubscription { subscription, names, warnings, signing_secret })
 }
 
 #[derive(Debug, Deserialize)]

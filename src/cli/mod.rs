@@ -5,13 +5,17 @@
 mod bench;
 mod client;
 mod demo;
+mod health;
 mod input;
+mod progress;
 pub mod listen;
 mod receiver;
+mod resources;
 mod send;
 mod serve;
 mod shell;
 pub mod simulate;
+mod store;
 mod template;
 mod trigger;
 mod verify;
@@ -39,6 +43,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the server
     Serve(serve::ServeArguments),
+    /// Whether a server takes work; exit 0 if it does
+    Health(health::HealthArguments),
     /// Make one delivery without a server, and show request, response and verdict
     Send(send::SendArguments),
     /// A local receiver that prints what arrives and answers as told
@@ -49,6 +55,20 @@ enum Command {
     Template(template::TemplateArguments),
     /// Measure the server against yardsticks in the same run
     Bench(bench::BenchArguments),
+    /// Look after a store: check, copy, export, import, compact
+    Store(store::StoreArguments),
+    /// Report, list and show events
+    Events(resources::EventsArguments),
+    /// List, create, change, test and delete subscriptions
+    Subscriptions(resources::SubscriptionsArguments),
+    /// List, show, retry and cancel deliveries
+    Deliveries(resources::DeliveriesArguments),
+    /// Make many deliveries due again
+    Replays(resources::ReplaysArguments),
+    /// List and create accounts
+    Accounts(resources::AccountsArguments),
+    /// List, create, rotate and end API keys
+    Keys(resources::KeysArguments),
     /// Send a sample event to a server
     Trigger(trigger::TriggerArguments),
     /// Check a signature the way a receiver should
@@ -98,13 +118,21 @@ pub fn run() -> ExitCode {
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Health(arguments) => health::run(arguments).await,
             Command::Send(arguments) => send::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,
             Command::Simulate(arguments) => simulate::run(arguments).await,
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Completions(arguments) => shell::completions(arguments).await,
             Command::Man(arguments) => shell::man(arguments).await,
+            Command::Store(arguments) => store::run(arguments).await,
             Command::Template(arguments) => template::run(arguments).await,
+            Command::Events(arguments) => resources::events(arguments).await,
+            Command::Subscriptions(arguments) => resources::subscriptions(arguments).await,
+            Command::Deliveries(arguments) => resources::deliveries(arguments).await,
+            Command::Replays(arguments) => resources::replays(arguments).await,
+            Command::Accounts(arguments) => resources::accounts(arguments).await,
+            Command::Keys(arguments) => resources::keys(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
         }
     });

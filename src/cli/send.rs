@@ -16,6 +16,7 @@ use crate::id::{AttemptId, IdSource};
 use crate::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookupSettings};
 use crate::request::send::{HttpTransport, TransportSettings};
 use crate::rng::{Rng, SystemRng};
+use crate::subscription::shown_header;
 
 #[derive(Debug, Args)]
 pub(super) struct SendArguments {
@@ -44,6 +45,9 @@ pub(super) async fn run(arguments: SendArguments) -> Result<(), Failure> {
     for warning in &local.warnings {
         eprintln!("warning: {}: {} ({})", warning.pointer, warning.detail, warning.code);
     }
+    if let Some(secret) = &local.signing_secret {
+        eprintln!("signing secret, made for this run: {}", secret.expose());
+    }
     let (event_type, data) = read_event(&arguments.event)?;
     let clock = SystemClock;
     let ids = IdSource::new(SystemRng.bits(), 0);
@@ -69,7 +73,7 @@ pub(super) async fn run(arguments: SendArguments) -> Result<(), Failure> {
 }
 
 fn dry_run(arguments: &SendArguments, trial: &Trial<'_>, clock: &dyn Clock) -> Result<(), Failure> {
-    let request = trial.build(clock)?;
+    let request = trial.preview(clock).map_err(|failure| anyhow::anyhow!("no request: {}", failure.detail))?;
     let attempt = Attempt {
         id: AttemptId::from_raw(trial.ids.1),
         number: 1,
@@ -94,7 +98,8 @@ fn dry_run(arguments: &SendArguments, trial: &Trial<'_>, clock: &dyn Clock) -> R
 fn print_attempt(attempt: &Attempt) {
     if let Some(request) = &attempt.request {
         println!("{} {}", request.method, request.url);
-        print_message(&request.headers, &request.body);
+        let shown: Vec<_> = request.headers.iter().map(|(name, value)| (name.clone(), shown_header(name, value).to_owned())).collect();
+        print_message(&shown, &request.body);
     }
     if let Some(response) = &attempt.response {
         println!("\nHTTP {} after {:?}", response.status, Duration::from_millis(attempt.duration_ms));

@@ -26,6 +26,9 @@ pub(super) struct ServeArguments {
     /// Send to loopback, private and link-local addresses too
     #[arg(long)]
     allow_private: bool,
+    /// Forget all stored secrets of subscriptions, since the master key is lost
+    #[arg(long)]
+    discard_secrets: bool,
     /// Form of the log: `text` or `json` [default: text]
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
@@ -45,7 +48,8 @@ impl ServeArguments {
 
 pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::read(arguments.config.as_deref(), variables, &arguments.flags()).map_err(Failure::usage)?;
+    let mut settings = Settings::read(arguments.config.as_deref(), variables, &arguments.flags()).map_err(Failure::usage)?;
+    settings.discard_secrets = arguments.discard_secrets;
     telemetry::start(settings.log_format, &settings.log).map_err(Failure::usage)?;
     let server = Server::start(&settings).await?;
     eprintln!("Postrider serves http://{}", server.address());

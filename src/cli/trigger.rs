@@ -4,8 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::client::Client;
-use crate::config::Settings;
+use super::client::ServerArguments;
 use crate::event::catalogue;
 
 #[derive(Debug, Args)]
@@ -22,12 +21,8 @@ pub(super) struct TriggerArguments {
     /// The idempotency key; none: every call is a new event
     #[arg(long)]
     key: Option<String>,
-    /// The server
-    #[arg(long, env = "POSTRIDER_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// The API key (better in the variable than on the command line) [default: that of ./postrider-data]
-    #[arg(long = "api-key", env = "POSTRIDER_KEY", hide_env_values = true)]
-    api_key: Option<String>,
+    #[command(flatten)]
+    server: ServerArguments,
 }
 
 pub(super) async fn run(arguments: TriggerArguments) -> Result<(), Failure> {
@@ -44,18 +39,7 @@ pub(super) async fn run(arguments: TriggerArguments) -> Result<(), Failure> {
     if let Some(key) = arguments.key {
         event["key"] = json!(key);
     }
-    let key = match arguments.api_key {
-        Some(key) => key,
-        None => local_key()?,
-    };
-    let answer = Client::new(&arguments.url, &key)?.post("/v1/events", &event).await?;
+    let answer = arguments.server.client()?.post("/v1/events", &event).await?;
     println!("{answer}");
     Ok(())
-}
-
-/// The key of a server that runs from this folder with the default settings.
-fn local_key() -> Result<String, Failure> {
-    let file = Settings::default().data.join("operator.key");
-    std::fs::read_to_string(&file)
-        .map_err(|_| Failure::usage(format!("no key is given and there is no `{}`; set POSTRIDER_KEY", file.display())))
 }

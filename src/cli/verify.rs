@@ -11,12 +11,14 @@ use serde_json::json;
 use super::input::read_text;
 use super::{FAILED, Failure};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::request::sign::{SECRET_BYTES_MIN, Signed, VerifyError, VerifyingKey, verify};
+use crate::request::sign::{SECRET_BYTES_MIN, Signed, SignedQuery, VerifyError, VerifyingKey, verify};
+use crate::subscription::SIGNATURE_PARAMETERS;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   postrider verify --secret @secret.txt --id msg_1 --timestamp 1614265330 --signature 'v1,g0hM…' --body body.json
   postrider verify … --now 1614265330      as if it had just arrived
+  postrider verify --secret @secret.txt --url '/postback?cid=1&webhook_id=…&webhook_timestamp=…&webhook_signature=…'
 
 The body must be byte for byte what arrived: a line end at the end of a file counts.
 Exit code 0 if the signature holds, 1 with the reason if it does not.")]
@@ -25,17 +27,20 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "KEY|@FILE", required = true, env = "POSTRIDER_WEBHOOK_SECRET", hide_env_values = true)]
     secret: Vec<String>,
     /// The header `webhook-id`
-    #[arg(long)]
-    id: String,
+    #[arg(long, required_unless_present = "url")]
+    id: Option<String>,
     /// The header `webhook-timestamp`
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
-    timestamp: String,
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, required_unless_present = "url")]
+    timestamp: Option<String>,
     /// The header `webhook-signature`, with all its entries
-    #[arg(long, value_name = "LIST")]
-    signature: String,
-    /// The body as it arrived, or `-`
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    body: PathBuf,
+    #[arg(long, value_name = "LIST", required_unless_present = "url")]
+    signature: Option<String>,
+    /// The body as it arrived, or `-` [default: -]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// For a signed query in place of all these: the URL as it arrived, or its path and query
+    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "timestamp", "signature", "body"])]
+    url: Option<String>,
     /// How many seconds the timestamp may be away, before and after
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     tolerance: u64,
@@ -53,8 +58,23 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<(), Failure> {
         Some(text) => parse_time(text)?,
         None => SystemClock.now(),
     };
-    let body = read_bytes(&arguments.body)?;
-    let signed = Signed { id: &arguments.id, timestamp: &arguments.timestamp, signature: &arguments.signature, body: &body };
+    let query = match &arguments.url {
+        Some(url) => Some(SignedQuery::parse(url).ok_or_else(|| {
+            let names = SIGNATURE_PARAMETERS.map(|name| format!("`{name}`")).join(", ");
+            Failure::from(anyhow::anyhow!("the query is not signed: its last three parameters are not {names}"))
+        })?),
+        None => None,
+    };
+    let body = match &query {
+        Some(_) => Vec::new(),
+        None => read_bytes(arguments.body.as_deref().unwrap_or(Path::new("-")))?,
+    };
+    let text = |argument: &'_ Option<String>| argument.clone().unwrap_or_default();
+    let (id, timestamp, signature) = (text(&arguments.id), text(&arguments.timestamp), text(&arguments.signature));
+    let signed = match &query {
+        Some(query) => query.signed(),
+        None => Signed { id: &id, timestamp: &timestamp, signature: &signature, body: &body },
+    };
     let tolerance = Duration::from_secs(arguments.tolerance);
     let result = verify(&signed, &keys, now, tolerance);
     if arguments.json {

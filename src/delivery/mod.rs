@@ -11,4 +11,4 @@ mod verdict;
 pub use backoff::{jittered, wait_after};
 pub use retry_after::{RETRY_AFTER_MAX, RetryAfterError, retry_after};
 pub use state::{DeadReason, Delivery, DeliveryState, OrderKey, StateName};
-pub use verdict::{Judgement, Next, Verdict, judge, next};
+pub use verdict::{Judgement, Next, Verdict, judge, next, not_sent_wait};

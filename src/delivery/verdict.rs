@@ -5,9 +5,10 @@
 //!
 //! | # | what came back | verdict | outcome |
 //! |---|---|---|---|
+//! | 0 | nothing was sent, for a failure of our own side | not sent: no attempt; later again | `unreachable` |
 //! | 1 | not rendered, bad URL; blocked address | final | `not_rendered`; `blocked` |
-//! | 2 | no answer: time-out; connection, TLS, protocol | retry | `timed_out`; `unreachable` |
-//! | 3 | name not resolved | retry; final in profile `impact` | `unreachable` |
+//! | 2 | no answer: time-out; connection, TLS, protocol, resolver, fault of the program | retry | `timed_out`; `unreachable` |
+//! | 3 | name without address | retry; final in profile `impact` | `unreachable` |
 //! | 4 | error response matches | final | `refused` |
 //! | 5 | success response matches, and it is not 3xx, and not 4xx or 5xx unless the rule names a status | delivered | `delivered` |
 //! | 6 | profile `impact`, status 400 to 500 | final | `refused` |
@@ -38,6 +39,8 @@ pub enum Verdict {
     Delivered,
     /// It is over: another attempt would not help.
     Final,
+    /// It could not be sent, and the receiver has no part in that: due as before, and no attempt was made.
+    NotSent,
     /// Try again, not before the receiver asked for.
     Retry {
         /// The wait the receiver asked for, counted from the answer.
@@ -93,9 +96,13 @@ fn judge_failure(failure: &Failure, profile: RetryProfile) -> Judgement {
         FailureKind::Blocked => (Verdict::Final, Outcome::Blocked),
         FailureKind::NameNotResolved if profile == RetryProfile::Impact => (Verdict::Final, Outcome::Unreachable),
         FailureKind::TimedOut => (retry, Outcome::TimedOut),
-        FailureKind::NameNotResolved | FailureKind::Connection | FailureKind::Tls | FailureKind::Protocol | FailureKind::Local => {
-            (retry, Outcome::Unreachable)
-        }
+        FailureKind::Local => (Verdict::NotSent, Outcome::Unreachable),
+        FailureKind::NameNotResolved
+        | FailureKind::NameUnanswered
+        | FailureKind::Connection
+        | FailureKind::Tls
+        | FailureKind::Protocol
+        | FailureKind::Internal => (retry, Outcome::Unreachable),
     };
     judgement(verdict, outcome, failure.detail.clone())
 }
@@ -163,6 +170,7 @@ pub fn next(now: Timestamp, attempts_made: u32, retry: &RetrySpec, judgement: &J
             Outcome::NotRendered | Outcome::Blocked => DeadReason::NotSendable,
             _ => DeadReason::Refused,
         }),
+        Verdict::NotSent => Next::RetryAt(now.after(not_sent_wait(0))),
         Verdict::Retry { .. } if attempts_made >= retry.attempts => Next::Dead(DeadReason::Exhausted),
         Verdict::Retry { retry_after } => {
             let wait = wait_after(attempts_made, retry).max(retry_after.unwrap_or_default());
@@ -171,6 +179,19 @@ pub fn next(now: Timestamp, attempts_made: u32, retry: &RetrySpec, judgement: &J
             Next::RetryAt(now.after(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(u64::MAX))))
         }
     }
+}
+
+/// The first wait after our own side could not send.
+const NOT_SENT_WAIT: Duration = Duration::from_secs(1);
+/// The longest.
+const NOT_SENT_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long nothing more is sent to a receiver after our own side could not send `times_before` times in a row.
+///
+/// Doubles from 1 s to a minute: what is broken here is mended for all at once, and most often soon.
+#[must_use]
+pub fn not_sent_wait(times_before: u32) -> Duration {
+    NOT_SENT_WAIT.saturating_mul(1 << times_before.min(16)).min(NOT_SENT_WAIT_MAX)
 }
 
 #[cfg(test)]
@@ -198,13 +219,14 @@ mod tests {
         let verdict = match judgement.verdict {
             Verdict::Delivered => "delivered",
             Verdict::Final => "final",
+            Verdict::NotSent => "not sent",
             Verdict::Retry { .. } => "retry",
         };
         (verdict, judgement.outcome)
     }
 
     #[test]
-    fn failures_follow_rows_1_to_3() {
+    fn failures_follow_rows_0_to_3() {
         use FailureKind::*;
         let table = [
             (NotRendered, "final", Outcome::NotRendered),
@@ -214,13 +236,18 @@ mod tests {
             (Connection, "retry", Outcome::Unreachable),
             (Tls, "retry", Outcome::Unreachable),
             (Protocol, "retry", Outcome::Unreachable),
-            (Local, "retry", Outcome::Unreachable),
+            (Internal, "retry", Outcome::Unreachable),
+            (Local, "not sent", Outcome::Unreachable),
+            (NameUnanswered, "retry", Outcome::Unreachable),
             (NameNotResolved, "retry", Outcome::Unreachable),
         ];
         for (kind, verdict, outcome) in table {
             assert_eq!(judged(&failed(kind), None, None, RetryProfile::Standard), (verdict, outcome), "{kind:?}");
         }
         assert_eq!(judged(&failed(NameNotResolved), None, None, RetryProfile::Impact).0, "final");
+        for kind in [NameUnanswered, TimedOut, Internal] {
+            assert_eq!(judged(&failed(kind), None, None, RetryProfile::Impact).0, "retry", "{kind:?}");
+        }
     }
 
     #[test]
@@ -275,6 +302,15 @@ mod tests {
         assert_eq!(due(None), Next::RetryAt(Timestamp::from_unix_ms(10_000)));
         assert_eq!(due(Some(3)), Next::RetryAt(Timestamp::from_unix_ms(10_000)));
         assert_eq!(due(Some(60)), Next::RetryAt(Timestamp::from_unix_ms(60_000)));
+    }
+
+    #[test]
+    fn what_was_not_sent_never_ends_a_delivery_and_its_wait_grows_to_a_limit() {
+        let retry = RetrySpec { attempts: 1, ..RetrySpec::default() };
+        let not_sent = judge(&failed(FailureKind::Local), None, None, RetryProfile::Impact, Timestamp::default());
+        assert!(matches!(next(Timestamp::default(), 100, &retry, &not_sent, 7), Next::RetryAt(_)));
+        let waits: Vec<_> = [0, 1, 2, 5, 6, 7, u32::MAX].map(|times| not_sent_wait(times).as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 32, 60, 60, 60]);
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! One attempt: build the request, take the permit, send, judge, settle.
+//! One attempt: build the request, take the permit, send over the subscription's channel, judge, settle.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clerk;
 use super::pace::Pace;
 use super::schedule::Message;
-use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse, SentRequest};
+use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
 use crate::event::{Event, EventType};
 use crate::id::{AttemptId, DeliveryId, SubscriptionId};
 use crate::queue::{DueRow, Operation, OperationReport, Queue, Settlement};
-use crate::request::send::{Outgoing, Transport};
+use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
+use crate::request::send::Transport;
 use crate::request::{DeliveryFacts, RequestTemplate};
 use crate::rng::mix;
 use crate::subscription::Subscription;
@@ -41,6 +44,7 @@ pub(super) struct Workshop {
 pub(super) struct Job {
     pub subscription: Subscription,
     pub template: Result<Arc<RequestTemplate>, Failure>,
+    pub channel: Result<Arc<Channel>, Failure>,
     pub row: DueRow,
     /// Set if the ceiling counts this request.
     pub pace: Option<Arc<Pace>>,
@@ -50,6 +54,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub outcome: Option<Outcome>,
+    /// Whether our own side could not send; there is no attempt then, and the delivery is due as before.
+    pub not_sent: bool,
     pub retry_after: Option<Duration>,
     /// When the delivery is due again, if it is.
     pub due_at: Option<Timestamp>,
@@ -74,10 +80,28 @@ pub(super) struct Facts {
 /// What an exchange is recorded with.
 struct Performed {
     number: u32,
-    started_at: Timestamp,
-    duration: Duration,
-    request: Option<SentRequest>,
-    exchange: Exchange,
+    carried: Carried,
+}
+
+/// The ceiling of a lane, asked before each request.
+struct LanePermit<'a> {
+    workshop: &'a Workshop,
+    job: &'a Job,
+    /// Whether a request was let through.
+    passed: &'a AtomicBool,
+}
+
+#[async_trait]
+impl Permit for LanePermit<'_> {
+    async fn pass(&self) {
+        if let Some(pace) = &self.job.pace {
+            pace.pass().await;
+            // A second request of the same attempt has no place before the gate to give up.
+            if !self.passed.swap(true, Ordering::Relaxed) {
+                let _ = self.workshop.messages.send(Message::PassedGate { subscription: self.job.subscription.id });
+            }
+        }
+    }
 }
 
 impl Workshop {
@@ -85,14 +109,15 @@ impl Workshop {
     pub async fn run(self: Arc<Self>, job: Job) {
         let (subscription, delivery) = (job.subscription.id, job.row.delivery);
         let paced = job.pace.is_some();
-        let mut passed = false;
-        let performed = AssertUnwindSafe(self.perform(&job, &mut passed)).catch_unwind().await.unwrap_or_else(|_| {
+        let passed = AtomicBool::new(false);
+        let performed = AssertUnwindSafe(self.perform(&job, &passed)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(delivery.id = %delivery, "an attempt panicked; it is recorded as failed on our side");
-            Some(self.not_sent(&job, Failure { kind: FailureKind::Local, detail: "internal error of the sender".into() }))
+            Some(self.not_sent(&job, Failure { kind: FailureKind::Internal, detail: "internal error of the sender".into() }))
         });
         // What could not be settled is still due, and is looked at again after a moment.
         let again = self.clock.now().after(UNSETTLED_WAIT);
-        let mut ended = Ended { outcome: None, retry_after: None, due_at: Some(again), left_gate: paced && !passed, facts: None };
+        let left_gate = paced && !passed.load(Ordering::Relaxed);
+        let mut ended = Ended { outcome: None, not_sent: false, retry_after: None, due_at: Some(again), left_gate, facts: None };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }
@@ -106,7 +131,7 @@ impl Workshop {
         }
     }
 
-    async fn perform(&self, job: &Job, passed: &mut bool) -> Option<Performed> {
+    async fn perform(&self, job: &Job, passed: &AtomicBool) -> Option<Performed> {
         let event = match self.event(&job.row).await {
             Ok(event) => event?,
             Err(failure) => return Some(self.not_sent(job, failure)),
@@ -116,20 +141,13 @@ impl Workshop {
         let began = self.clock.instant();
         let built = job.template.clone().and_then(|template| template.build(&event, &facts).map_err(Failure::from));
         self.queue.metrics().rendered(self.clock.instant().duration_since(began));
-        let request = match built {
-            Ok(request) => request,
+        let (request, channel) = match built.and_then(|request| Ok((request, job.channel.clone()?))) {
+            Ok(ready) => ready,
             Err(failure) => return Some(self.not_sent(job, failure)),
         };
-        if let Some(pace) = &job.pace {
-            pace.pass().await;
-            *passed = true;
-            let _ = self.messages.send(Message::PassedGate { subscription: job.subscription.id });
-        }
-        let (started_at, started) = (self.clock.now(), self.clock.instant());
-        let exchange = self.transport.send(Outgoing::new(&request, job.subscription.rules.timeout)).await;
-        let duration = self.clock.instant().duration_since(started);
-        self.queue.metrics().sent(duration);
-        Some(Performed { number, started_at, duration, request: Some(request), exchange })
+        let carrier = Carrier { transport: &*self.transport, clock: &*self.clock, timeout: job.subscription.rules.timeout };
+        let permit = LanePermit { workshop: self, job, passed };
+        Some(Performed { number, carried: channel.carry(request, job.row.delivery, carrier, &permit).await })
     }
 
     /// The event of a row; none if it is gone, which ends the attempt without a record.
@@ -151,35 +169,51 @@ impl Workshop {
     }
 
     fn not_sent(&self, job: &Job, failure: Failure) -> Performed {
-        Performed {
-            number: job.row.attempts + 1,
+        let carried = Carried {
+            request: None,
             started_at: self.clock.now(),
             duration: Duration::ZERO,
-            request: None,
             exchange: Exchange::Failed(failure),
-        }
+            mask: Mask::default(),
+        };
+        Performed { number: job.row.attempts + 1, carried }
     }
 
-    async fn settle(&self, job: &Job, performed: Performed, ended: &mut Ended) {
+    async fn settle(&self, job: &Job, Performed { number, carried }: Performed, ended: &mut Ended) {
         let now = self.clock.now();
         let rules = &job.subscription.rules;
         let retry = &job.subscription.spec.retry;
-        let judgement = judge(&performed.exchange, rules.success_response.as_ref(), rules.error_response.as_ref(), retry.profile, now);
-        let seed = jitter_seed(job.row.delivery.raw(), performed.number);
-        let follows = next(now, performed.number, retry, &judgement, seed);
+        let mut judgement = judge(&carried.exchange, rules.success_response.as_ref(), rules.error_response.as_ref(), retry.profile, now);
+        carried.mask.text(&mut judgement.reason);
+        if judgement.verdict == Verdict::NotSent {
+            ended.not_sent = true;
+            tracing::warn!(
+                account = %job.subscription.spec.account,
+                subscription.id = %job.subscription.id,
+                delivery.id = %job.row.delivery,
+                reason = judgement.reason,
+                "not sent, for a failure of our own side; the delivery stays due"
+            );
+            return;
+        }
+        if carried.request.is_some() {
+            self.queue.metrics().sent(carried.duration);
+        }
+        let seed = jitter_seed(job.row.delivery.raw(), number);
+        let follows = next(now, number, retry, &judgement, seed);
         ended.outcome = Some(judgement.outcome);
         if let Verdict::Retry { retry_after } = judgement.verdict {
             ended.retry_after = retry_after;
         }
         let attempt = Attempt {
-            id: AttemptId::from_raw(self.queue.next_id(performed.started_at)),
-            number: performed.number,
-            started_at: performed.started_at,
-            duration_ms: u64::try_from(performed.duration.as_millis()).unwrap_or(u64::MAX),
+            id: AttemptId::from_raw(self.queue.next_id(carried.started_at)),
+            number,
+            started_at: carried.started_at,
+            duration_ms: u64::try_from(carried.duration.as_millis()).unwrap_or(u64::MAX),
             outcome: judgement.outcome,
             reason: judgement.reason,
-            request: performed.request,
-            response: kept(performed.exchange),
+            request: carried.request,
+            response: kept(carried.exchange, &carried.mask),
             possible_repeat: self.queue.possibly_sent(job.row.due_at),
             next_due_at: match follows {
                 Next::RetryAt(due_at) => Some(due_at),
@@ -224,9 +258,11 @@ fn jitter_seed(delivery: u128, number: u32) -> u64 {
     mix((delivery >> 64) as u64) ^ mix(delivery as u64).rotate_left(17) ^ u64::from(number)
 }
 
-fn kept(exchange: Exchange) -> Option<ReceivedResponse> {
+fn kept(exchange: Exchange, mask: &Mask) -> Option<ReceivedResponse> {
     match exchange {
         Exchange::Answered(mut response) => {
+            // Before it is cut, or half a secret could stay at the end.
+            mask.response(&mut response);
             response.shorten(KEPT_BODY_BYTES_MAX);
             Some(response)
         }

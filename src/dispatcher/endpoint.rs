@@ -146,12 +146,16 @@ impl Endpoint {
             }
             Sign::Neither => None,
             Sign::NotAsked => {
-                // It was no probe.
-                if let Some(failing) = &mut self.failing {
-                    failing.next_probe = failing.next_probe.min(instant);
-                }
+                self.not_asked(instant);
                 None
             }
+        }
+    }
+
+    /// Takes note that no request was made: what was started was no probe.
+    pub fn not_asked(&mut self, instant: Instant) {
+        if let Some(failing) = &mut self.failing {
+            failing.next_probe = failing.next_probe.min(instant);
         }
     }
 

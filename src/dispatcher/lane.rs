@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use super::endpoint::Endpoint;
 use super::health::Health;
 use super::pace::Pace;
+use crate::attempt::Outcome;
 use crate::clock::Timestamp;
+use crate::delivery::not_sent_wait;
 use crate::id::DeliveryId;
 use crate::queue::{DuePage, DueRow, LaneNotice};
 use crate::subscription::{RateScope, Subscription, SubscriptionState};
@@ -56,8 +58,10 @@ pub(super) struct Lane {
     scan_is_stale: bool,
     /// When the next row that was not read is due.
     next_due: Option<Timestamp>,
-    /// Until when the receiver asked to be left alone.
+    /// Until when the receiver asked to be left alone, or our own side is given time to recover.
     pause_until: Option<Instant>,
+    /// How many times in a row our own side could not send.
+    not_sent: u32,
     /// Whether it stands in the ready queue.
     pub queued: bool,
     /// When its timer is set to.
@@ -96,6 +100,7 @@ impl Lane {
             scan_is_stale: false,
             next_due: None,
             pause_until: None,
+            not_sent: 0,
             queued: false,
             timer: None,
         }
@@ -200,10 +205,8 @@ impl Lane {
 
     /// Takes over a changed subscription.
     pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>, instant: Instant) {
-        let resumed = self.subscription.spec.state == SubscriptionState::Paused && subscription.spec.state == SubscriptionState::Active;
-        if resumed || self.subscription.spec.request != subscription.spec.request {
-            self.endpoint.probe_now(instant);
-        }
+        // It may be mended: its URL, its credentials, or the receiver itself, for which somebody resumes it.
+        self.endpoint.probe_now(instant);
         if subscription.spec.state == SubscriptionState::Paused {
             self.forget_window();
         } else if self.subscription.spec.state == SubscriptionState::Paused {
@@ -217,6 +220,23 @@ impl Lane {
     /// Leaves the receiver alone until `until`.
     pub fn pause(&mut self, until: Instant) {
         self.pause_until = Some(self.pause_until.map_or(until, |present| present.max(until)));
+    }
+
+    /// Takes note of how an attempt ended.
+    pub fn note_outcome(&mut self, outcome: Outcome) {
+        self.health.note(outcome);
+        self.not_sent = 0;
+    }
+
+    /// Takes note that our own side could not send. What is owed waits in its place, and the first to go
+    /// after a wait that grows goes alone.
+    pub fn note_not_sent(&mut self, instant: Instant) {
+        self.health.note(Outcome::Unreachable);
+        // Those that were in flight together are one failure.
+        if self.pause_until.is_none_or(|until| until <= instant) {
+            self.pause(instant + not_sent_wait(self.not_sent));
+            self.not_sent = self.not_sent.saturating_add(1);
+        }
     }
 
     fn is_active(&self) -> bool {
@@ -321,6 +341,7 @@ mod tests {
             updated_at: NOW,
             spec: Arc::new(spec),
             rules: Arc::new(rules),
+            secrets: Arc::default(),
         };
         let endpoint = Endpoint::new(FailingRule::default(), None, now());
         let mut lane = Lane::new(subscription, None, 32, endpoint);

@@ -23,6 +23,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::queue::{CommitNotices, DuePage, DueRow, EndpointHealth, Operation, OperationReport, Queue, Registry, StoreError};
 use crate::request::RequestTemplate;
+use crate::request::channel::Channel;
 use crate::request::send::Transport;
 use crate::subscription::Subscription;
 
@@ -72,6 +73,8 @@ pub struct Dispatcher {
     notices: Arc<CommitNotices>,
     lanes: HashMap<SubscriptionId, Lane>,
     templates: HashMap<(SubscriptionId, u32), Result<Arc<RequestTemplate>, Failure>>,
+    /// By subscription, for the version that is named.
+    channels: HashMap<SubscriptionId, (u32, Result<Arc<Channel>, Failure>)>,
     ready: VecDeque<SubscriptionId>,
     timers: BTreeSet<(Instant, SubscriptionId)>,
     in_flight: usize,
@@ -101,6 +104,7 @@ impl Dispatcher {
             notices,
             lanes: HashMap::new(),
             templates: HashMap::new(),
+            channels: HashMap::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             in_flight: 0,
@@ -196,7 +200,7 @@ impl Dispatcher {
                 lane.before_gate = lane.before_gate.saturating_sub(1);
             }
             if let Some(outcome) = ended.outcome {
-                lane.health.note(outcome);
+                lane.note_outcome(outcome);
                 let status = ended.facts.as_ref().and_then(|facts| facts.status);
                 let turn = lane.endpoint.note((outcome, status), now, instant);
                 let health = lane.endpoint.report(now, instant);
@@ -209,6 +213,10 @@ impl Dispatcher {
                         let _ = self.entries.send(entry(turn, health, subscription, delivery, outcome, facts, now));
                     }
                 }
+            }
+            if ended.not_sent {
+                lane.note_not_sent(instant);
+                lane.endpoint.not_asked(instant);
             }
             if let Some(wait) = ended.retry_after.filter(|wait| !wait.is_zero()) {
                 lane.pause(instant + wait);
@@ -328,13 +336,14 @@ impl Dispatcher {
     fn start(&mut self, subscription: SubscriptionId, row: DueRow) {
         let template = self.template(subscription, row.template_version);
         let Some(lane) = self.lanes.get(&subscription) else { return };
+        let channel = channel(&mut self.channels, &lane.subscription);
         let timeout = lane.subscription.rules.timeout;
         let pace = lane.pace.clone().filter(|_| lane.is_paced(&row));
         if lane.endpoint.probe_at().is_some() {
             let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
             self.workshop.queue.note_endpoint(subscription, lane.endpoint.report(now, instant));
         }
-        let job = Job { subscription: lane.subscription.clone(), template, row, pace };
+        let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace };
         self.workshop.queue.in_flight().begin(job.row.delivery, subscription, self.workshop.clock.now().after(timeout));
         self.in_flight += 1;
         self.tasks.spawn(self.workshop.clone().run(job));
@@ -361,6 +370,7 @@ impl Dispatcher {
         self.registry = self.workshop.queue.registry();
         let registry = self.registry.clone();
         self.templates.retain(|(id, version), _| registry.template(*id, *version).is_some());
+        self.channels.retain(|id, (version, _)| registry.subscription(*id).is_some_and(|present| present.version == *version));
         let gone: Vec<_> = self.lanes.keys().filter(|id| registry.subscription(**id).is_none()).copied().collect();
         for id in gone {
             let Some(lane) = self.lanes.remove(&id) else { continue };
@@ -440,6 +450,19 @@ fn changed_pace(lane: &Lane, subscription: &Subscription, clock: &Arc<dyn Clock>
         Some(pace) if pace.interval() == interval => Some(pace.clone()),
         _ => Some(Arc::new(Pace::new(interval, clock.clone(), true))),
     }
+}
+
+/// The channel of this version of a subscription, opened on first use; attempts share it, and its token.
+fn channel(
+    channels: &mut HashMap<SubscriptionId, (u32, Result<Arc<Channel>, Failure>)>,
+    subscription: &Subscription,
+) -> Result<Arc<Channel>, Failure> {
+    let open = || (subscription.version, Channel::open(subscription).map(Arc::new));
+    let (version, channel) = channels.entry(subscription.id).or_insert_with(open);
+    if *version != subscription.version {
+        (*version, *channel) = open();
+    }
+    channel.clone()
 }
 
 fn compile(registry: &Registry, id: SubscriptionId, version: u32) -> Result<Arc<RequestTemplate>, Failure> {

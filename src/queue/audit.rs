@@ -73,6 +73,8 @@ pub enum AuditAction {
     SubscriptionPaused,
     /// A subscription was resumed, and nothing else of it was changed.
     SubscriptionResumed,
+    /// The signing key of a subscription was replaced, and nothing else of it was changed.
+    SubscriptionSecretRotated,
     /// A subscription was deleted.
     SubscriptionDeleted,
     /// An API key was created.
@@ -103,6 +105,7 @@ impl AuditAction {
             Self::SubscriptionChanged => "subscription.changed",
             Self::SubscriptionPaused => "subscription.paused",
             Self::SubscriptionResumed => "subscription.resumed",
+            Self::SubscriptionSecretRotated => "subscription.secret_rotated",
             Self::SubscriptionDeleted => "subscription.deleted",
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",

@@ -1,15 +1,21 @@
 //! Changes of configuration: stored first, then visible to routing and to the dispatcher.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::audit::{Actor, AuditAction, Deed, changed_pointers};
 use super::registry::StoredSubscription;
+use super::sealing::{removal, secrets_change};
 use super::{Account, Queue, Registry};
 use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::SubscriptionId;
+use crate::secret::Secret;
 use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, StoreError};
-use crate::subscription::{FieldError, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning, check};
+use crate::subscription::{
+    FieldError, Subscription, SubscriptionSecrets, SubscriptionSpec, SubscriptionState, SubscriptionWarning, check, rotate_signing,
+    settle_secrets,
+};
 
 /// Most deliveries that are ended by one commit.
 const END_STEP: usize = 1_000;
@@ -35,6 +41,9 @@ pub enum ConfigureSubscriptionError {
     /// Fields are wrong.
     #[error("the subscription has {} invalid fields", .0.len())]
     Invalid(Vec<FieldError>),
+    /// It does not sign, so that there is no key to replace.
+    #[error("subscription {0} does not sign its requests; set `signing` first")]
+    NotSigned(SubscriptionId),
     /// It belongs to another account.
     #[error("a subscription stays with its account; create another one for account `{0}`")]
     AccountChanged(AccountId),
@@ -82,15 +91,16 @@ impl Queue {
     pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let now = self.clock.now();
-        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), spec)?;
+        let (spec, secrets) = settled(spec, None, now)?;
+        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), (spec, secrets))?;
         let created = Deed::new(AuditAction::SubscriptionCreated, Some(&subscription.spec.account), &subscription.id);
-        self.store
-            .configure(vec![
-                ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: true },
-                ConfigurationChange::Put { record: template_record(&subscription), if_absent: true },
-                self.audit(by, created),
-            ])
-            .await?;
+        let mut changes = vec![
+            ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: true },
+            ConfigurationChange::Put { record: template_record(&subscription), if_absent: true },
+            self.audit(by, created),
+        ];
+        changes.extend(secrets_change(&self.vault, &subscription, None));
+        self.store.configure(changes).await?;
         self.publish(|registry| registry.put_subscription(subscription.clone()));
         Ok(Change { subscription, warnings })
     }
@@ -115,7 +125,38 @@ impl Queue {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version }.into());
         }
         let spec = edit(&present.spec)?;
-        Ok(self.replace(by, &registry, present, spec).await?)
+        if spec.account != present.spec.account {
+            return Err(ConfigureSubscriptionError::AccountChanged(spec.account).into());
+        }
+        let settled = settled(spec, Some(present), self.clock.now())?;
+        Ok(self.replace(by, &registry, present, settled).await?)
+    }
+
+    /// Replaces the signing key of a subscription by `key`, which is a secret and, for `v1a`, its public key.
+    /// The present one signs too for as long as `overlap`; not at all if that is zero.
+    ///
+    /// # Errors
+    /// [`ConfigureSubscriptionError`], and nothing is stored.
+    pub async fn rotate_signing(
+        &self,
+        by: &Actor,
+        id: SubscriptionId,
+        expected_version: Option<u32>,
+        key: impl FnOnce(&SubscriptionSpec) -> Result<(Secret, Option<String>), Vec<FieldError>> + Send,
+        overlap: Duration,
+    ) -> Result<Change, ConfigureSubscriptionError> {
+        let _turn = self.configuring.lock().await;
+        let registry = self.registry();
+        let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
+        if expected_version.is_some_and(|version| version != present.version) {
+            return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
+        }
+        let (mut spec, mut secrets) = ((*present.spec).clone(), (*present.secrets).clone());
+        let Some(signing) = &mut spec.signing else { return Err(ConfigureSubscriptionError::NotSigned(id)) };
+        let key = key(&present.spec).map_err(ConfigureSubscriptionError::Invalid)?;
+        let now = self.clock.now();
+        rotate_signing(signing, &mut secrets, key, now, (!overlap.is_zero()).then(|| now.after(overlap)));
+        self.replace(by, &registry, present, (spec, secrets)).await
     }
 
     async fn replace(
@@ -123,11 +164,8 @@ impl Queue {
         by: &Actor,
         registry: &Registry,
         present: &Subscription,
-        spec: SubscriptionSpec,
+        (spec, secrets): (SubscriptionSpec, SubscriptionSecrets),
     ) -> Result<Change, ConfigureSubscriptionError> {
-        if spec.account != present.spec.account {
-            return Err(ConfigureSubscriptionError::AccountChanged(spec.account));
-        }
         let id = present.id;
         let waiting = self.waiting(id).await?;
         if spec.order != present.spec.order && waiting > 0 {
@@ -136,12 +174,13 @@ impl Queue {
         let version = present.version + 1;
         let template_version = if spec.request == present.spec.request { present.template_version } else { version };
         let times = (present.created_at, self.clock.now());
-        let (subscription, warnings) = self.checked(id, version, template_version, times, spec)?;
+        let (subscription, warnings) = self.checked(id, version, template_version, times, (spec, secrets))?;
         let mut changes = vec![
             ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: false },
             ConfigurationChange::Put { record: template_record(&subscription), if_absent: false },
-            self.audit(by, changed(&present.spec, &subscription)),
+            self.audit(by, changed(present, &subscription)),
         ];
+        changes.extend(secrets_change(&self.vault, &subscription, Some(present)));
         // An old template is needed as long as a delivery that is pinned to it may still be sent.
         let forgotten: Vec<u32> = if waiting == 0 {
             registry
@@ -182,8 +221,8 @@ impl Queue {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
         }
         let deleted = Deed::new(AuditAction::SubscriptionDeleted, Some(&present.spec.account), &id);
-        let mut changes =
-            vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }, self.audit(by, deleted)];
+        let removed = ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() };
+        let mut changes = vec![removed, removal(id), self.audit(by, deleted)];
         changes.extend(
             registry
                 .template_versions(id)
@@ -217,7 +256,8 @@ impl Queue {
     /// [`ConfigureSubscriptionError`] as for creating it.
     pub fn preview_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
         let now = self.clock.now();
-        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), spec)?;
+        let (spec, secrets) = settled(spec, None, now)?;
+        let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), (spec, secrets))?;
         Ok(Change { subscription, warnings })
     }
 
@@ -227,7 +267,7 @@ impl Queue {
         version: u32,
         template_version: u32,
         (created_at, updated_at): (Timestamp, Timestamp),
-        spec: SubscriptionSpec,
+        (spec, secrets): (SubscriptionSpec, SubscriptionSecrets),
     ) -> Result<(Subscription, Vec<SubscriptionWarning>), ConfigureSubscriptionError> {
         let registry = self.registry();
         if registry.account(&spec.account).is_none() {
@@ -236,9 +276,8 @@ impl Queue {
         let names = registry.field_names(&spec.account);
         let (rules, warnings) =
             check(&spec, &names, &|event_type| registry.knows_event_type(event_type)).map_err(ConfigureSubscriptionError::Invalid)?;
-        let subscription =
-            Subscription { id, version, template_version, created_at, updated_at, spec: Arc::new(spec), rules: Arc::new(rules) };
-        Ok((subscription, warnings))
+        let (spec, rules, secrets) = (Arc::new(spec), Arc::new(rules), Arc::new(secrets));
+        Ok((Subscription { id, version, template_version, created_at, updated_at, spec, rules, secrets }, warnings))
     }
 
     async fn waiting(&self, id: SubscriptionId) -> Result<u64, StoreError> {
@@ -254,16 +293,43 @@ impl Queue {
     }
 }
 
+/// The spec without its secrets, and the secrets.
+fn settled(
+    mut spec: SubscriptionSpec,
+    present: Option<&Subscription>,
+    now: Timestamp,
+) -> Result<(SubscriptionSpec, SubscriptionSecrets), ConfigureSubscriptionError> {
+    let secrets = settle_secrets(&mut spec, present, now).map_err(ConfigureSubscriptionError::Invalid)?;
+    Ok((spec, secrets))
+}
+
 /// What the audit log says of a change.
-fn changed<'a>(before: &SubscriptionSpec, after: &'a Subscription) -> Deed<'a> {
-    let as_json = |spec| serde_json::to_value(spec).expect("a spec has only text keys, so it can be written as JSON");
-    let changes = changed_pointers(&as_json(before), &as_json(&after.spec));
+fn changed<'a>(before: &Subscription, after: &'a Subscription) -> Deed<'a> {
+    let as_json = |spec: &SubscriptionSpec| serde_json::to_value(spec).expect("a spec has only text keys, so it can be written as JSON");
+    let mut changes = changed_pointers(&as_json(&before.spec), &as_json(&after.spec));
+    changes.extend(changed_secrets(before, after));
+    let replaces_key = before.spec.signing.is_some() && after.spec.signing.is_some() && before.secrets.signing != after.secrets.signing;
     let action = match (changes.as_slice(), after.spec.state) {
         ([only], SubscriptionState::Paused) if only == "/state" => AuditAction::SubscriptionPaused,
         ([only], SubscriptionState::Active) if only == "/state" => AuditAction::SubscriptionResumed,
+        (all, _) if replaces_key && all.iter().all(|pointer| pointer.starts_with("/signing/")) => AuditAction::SubscriptionSecretRotated,
         _ => AuditAction::SubscriptionChanged,
     };
     Deed::new(action, Some(&after.spec.account), &after.id).changing(changes)
+}
+
+/// Pointers to the secrets that a change replaces, which the specs do not show.
+fn changed_secrets(before: &Subscription, after: &Subscription) -> Vec<String> {
+    let field = after.spec.credentials.as_ref().map_or("", |credentials| credentials.secret_field());
+    let (old, new) = (&before.secrets, &after.secrets);
+    [
+        ("/signing/secret".to_owned(), &old.signing, &new.signing),
+        (format!("/credentials/{field}"), &old.credentials, &new.credentials),
+        ("/tls/client_key".to_owned(), &old.client_key, &new.client_key),
+    ]
+    .into_iter()
+    .filter_map(|(pointer, old, new)| (new.is_some() && old != new).then_some(pointer))
+    .collect()
 }
 
 pub(super) fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {

@@ -16,7 +16,9 @@ mod keys;
 mod registry;
 mod replay;
 mod retention;
+mod sealing;
 mod stats;
+mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
@@ -30,6 +32,7 @@ pub use registry::{Account, Registry};
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
+pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -48,7 +51,9 @@ use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::secret::Vault;
+use crate::store::archive::{ArchivePage, ArchivePlace};
+use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
 
 /// The queue of one server. Share it in an [`Arc`].
@@ -68,6 +73,7 @@ pub struct Queue {
     endpoints: endpoint::Endpoints,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
+    vault: Vault,
     operator_last_use: LastUse,
     /// What is on disk of the last uses of API keys.
     saved_last_uses: Mutex<keys::LastUses>,
@@ -77,13 +83,19 @@ impl Queue {
     /// Reads the configuration from `store`.
     ///
     /// `tag` marks the ids that this process gives to everything but events; `key_lifetime` is
-    /// how long idempotency keys are remembered.
+    /// how long idempotency keys are remembered; `vault` seals and opens the secrets of subscriptions.
     ///
     /// # Errors
     /// [`StoreError`] if the configuration cannot be read.
-    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, tag: u64, key_lifetime: Duration) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        tag: u64,
+        key_lifetime: Duration,
+        vault: Vault,
+    ) -> Result<Self, StoreError> {
         let records = store.configuration().await?;
-        let registry = Registry::read(&records);
+        let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
         let operator_last_use = LastUse::default();
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
@@ -103,6 +115,7 @@ impl Queue {
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
             key_lifetime,
+            vault,
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })
@@ -154,6 +167,22 @@ impl Queue {
     #[must_use]
     pub fn possibly_sent(&self, due_at: Timestamp) -> bool {
         self.store.unclean_stop().is_some_and(|opened_at| due_at <= opened_at)
+    }
+
+    /// The next part of everything that is kept but configuration; see [`Store::archive`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
+        self.store.archive(after, limit).await
+    }
+
+    /// All stored configuration, secrets sealed and keys hashed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError> {
+        self.store.configuration().await
     }
 
     /// The rows of a subscription that are due at `until`; see [`Store::due`].

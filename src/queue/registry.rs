@@ -8,10 +8,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, KeyHash, StoredKey};
+use super::sealing::SealedSecrets;
 use crate::clock::Timestamp;
 use crate::event::{AccountId, EventType, catalogue};
 use crate::id::{KeyId, SubscriptionId};
 use crate::metrics::AccountClass;
+use crate::secret::Vault;
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
 
@@ -39,6 +41,19 @@ pub(super) struct StoredSubscription {
     pub spec: SubscriptionSpec,
 }
 
+/// The sealed secrets, by the text of their subscription's id.
+fn read_secrets(records: &[ConfigurationRecord]) -> HashMap<&str, SealedSecrets> {
+    let read = |record: &'_ ConfigurationRecord| match serde_json::from_str(&record.value) {
+        Ok(sealed) => Some(sealed),
+        Err(error) => {
+            tracing::error!(subscription.id = record.id, %error, "stored secrets cannot be read; send them again with PATCH");
+            None
+        }
+    };
+    let secrets = records.iter().filter(|record| record.kind == ConfigurationKind::Secret);
+    secrets.filter_map(|record| Some((record.id.as_str(), read(record)?))).collect()
+}
+
 /// The configuration at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -53,7 +68,7 @@ pub struct Registry {
 impl Registry {
     /// Reads stored configuration. A record that cannot be read is reported and left out, so that one
     /// bad record does not stop the rest.
-    pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
+    pub(super) fn read(records: &[ConfigurationRecord], vault: &Vault) -> Self {
         let mut registry = Self::default();
         // Accounts first: the fields they declare are names in templates.
         for record in records.iter().filter(|record| record.kind == ConfigurationKind::Account) {
@@ -62,9 +77,10 @@ impl Registry {
                 Err(error) => tracing::error!(account = record.id, %error, "a stored account cannot be read; it is left out"),
             }
         }
+        let secrets = read_secrets(records);
         for record in records {
             match record.kind {
-                ConfigurationKind::Subscription => registry.read_subscription(record),
+                ConfigurationKind::Subscription => registry.read_subscription(record, &secrets, vault),
                 ConfigurationKind::TemplateVersion => registry.read_template(record),
                 ConfigurationKind::Key => registry.read_key(record),
                 _ => {}
@@ -73,10 +89,15 @@ impl Registry {
         registry
     }
 
-    fn read_subscription(&mut self, record: &ConfigurationRecord) {
+    fn read_subscription(&mut self, record: &ConfigurationRecord, secrets: &HashMap<&str, SealedSecrets>, vault: &Vault) {
         let parsed = record.id.parse().map_err(|error| format!("{error}")).and_then(|id| self.parse_subscription(id, &record.value));
         match parsed {
-            Ok(subscription) => self.put_subscription(subscription),
+            Ok(mut subscription) => {
+                let sealed = secrets.get(record.id.as_str());
+                let opened = sealed.map(|sealed| sealed.open(vault, &record.id, &subscription.spec)).unwrap_or_default();
+                subscription.secrets = Arc::new(opened);
+                self.put_subscription(subscription);
+            }
             Err(error) => tracing::error!(subscription = record.id, error, "a stored subscription cannot be read; it is left out"),
         }
     }
@@ -96,7 +117,7 @@ impl Registry {
         }
     }
 
-    /// A subscription from its stored form.
+    /// A subscription from its stored form, without its secrets.
     pub(super) fn parse_subscription(&self, id: SubscriptionId, value: &str) -> Result<Subscription, String> {
         let stored: StoredSubscription = serde_json::from_str(value).map_err(|error| error.to_string())?;
         let names = self.field_names(&stored.spec.account);
@@ -110,6 +131,7 @@ impl Registry {
             updated_at: stored.updated_at,
             spec: Arc::new(stored.spec),
             rules: Arc::new(rules),
+            secrets: Arc::default(),
         })
     }
 

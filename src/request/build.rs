@@ -1,7 +1,6 @@
 //! The request of one delivery, made from its subscription's template.
 
 use serde_json::Value;
-use url::Url;
 
 use super::guard::parse_target;
 use super::send::USER_AGENT;
@@ -179,15 +178,6 @@ fn system_values(event: &Event, facts: &DeliveryFacts) -> [(&'static str, Value)
         ("SentDate", Value::String(facts.at.to_string())),
         ("Attempt", Value::String(facts.attempt.to_string())),
     ]
-}
-
-/// The scheme, host and port of a URL template, which hold no macro. None if they are no URL.
-#[must_use]
-pub fn literal_target(url_template: &str) -> Option<Url> {
-    let text = url_template.trim();
-    let authority = text.find("://")? + 3;
-    let end = text[authority..].find(['/', '?', '#', '\\']).map_or(text.len(), |offset| authority + offset);
-    Url::parse(&text[..end]).ok()
 }
 
 /// Adds `query` to the query of `url`, before a fragment.

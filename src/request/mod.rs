@@ -1,8 +1,10 @@
-//! From a delivery to a request on the wire: build it, guard the address, send it.
+//! From a delivery to a request on the wire: build it, sign it, add credentials, guard the address, send it.
 
 mod build;
+pub mod channel;
 pub mod guard;
 pub mod send;
 pub mod sign;
 
-pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX, literal_target};
+pub use crate::subscription::literal_target;
+pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX};

@@ -1,9 +1,15 @@
 //! Signatures of Standard Webhooks 1.0.0: what is signed, with which key, and how a receiver checks it.
 //!
-//! Arithmetic only: the time is passed in, no header is written, no key is stored. Two versions:
-//! `v1` is HMAC-SHA256 with a shared secret (`whsec_…`), `v1a` is ed25519 with a private key at the
-//! sender (`whsk_…`) and a public one at the receiver (`whpk_…`). The signed content is
-//! `id.timestamp.body`, the body byte for byte as it is sent, in whatever encoding.
+//! Time and chance are passed in, no key is stored. Two versions: `v1` is HMAC-SHA256 with a shared
+//! secret (`whsec_…`), `v1a` is ed25519 with a private key at the sender (`whsk_…`) and a public one at
+//! the receiver (`whpk_…`). The signed content is `id.timestamp.body`, the body byte for byte as it is
+//! sent, in whatever encoding.
+//!
+//! The standard knows only POST and headers. A postback has neither a body nor, often, a receiver that
+//! can read headers; for it there is a form of ours, the signed query: id, timestamp and signature are
+//! the last three parameters, and the content is `id.timestamp.` and path and query as sent, up to
+//! `&webhook_signature=`. Signatures are in URL-safe base64 without padding there, as
+//! `version.signature`, several with `~` between them. `docs/signatures.md` is the page for receivers.
 //!
 //! Source: `spec/standard-webhooks.md` of the Standard Webhooks project; the public vectors are tests.
 
@@ -14,16 +20,25 @@ use std::time::Duration;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use ring::signature::{ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use zeroize::Zeroizing;
 
+use super::build::{BuildError, URL_BYTES_MAX};
 use crate::clock::Timestamp;
+use crate::rng::Rng;
+use crate::secret::Secret;
+use crate::subscription::{SIGNATURE_HEADERS, SIGNATURE_PARAMETERS, SignatureVersion};
 
 /// How far a receiver's clock and a signature's time may be apart, in both directions: the reference value.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
-/// How many bytes a shared secret should have.
+/// How many bytes a shared secret should have at least.
 pub const SECRET_BYTES_MIN: usize = 24;
+/// How many bytes a shared secret should have at most.
+pub const SECRET_BYTES_MAX: usize = 64;
+/// How many bytes a shared secret has that is drawn here.
+const SECRET_BYTES: usize = 32;
 
 const SHARED_PREFIX: &str = "whsec_";
 const PRIVATE_PREFIX: &str = "whsk_";
@@ -61,6 +76,20 @@ pub enum KeyError {
     Private {
         /// The public key that belongs to it.
         public: String,
+    },
+    /// The key is of the other version.
+    #[error("a key of version `{version}` begins with `{prefix}`; send one of those, or set the other version")]
+    WrongVersion {
+        /// The version that was asked for.
+        version: &'static str,
+        /// What its keys begin with.
+        prefix: &'static str,
+    },
+    /// A shared secret is too short or too long to be taken.
+    #[error("the secret has {bytes} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} random ones, or leave it out to have one made")]
+    Length {
+        /// How many it has.
+        bytes: usize,
     },
     /// A sender was given the public key.
     #[error("this is a public key, which cannot sign; use the private one, `whsk_…`")]
@@ -167,18 +196,112 @@ fn decoded(text: &str) -> Result<Vec<u8>, KeyError> {
     }
 }
 
+/// A new key: the secret, and for `v1a` the public key that belongs to it.
+#[must_use]
+pub fn draw_key(version: SignatureVersion, rng: &dyn Rng) -> (Secret, Option<String>) {
+    let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
+    rng.fill(bytes.as_mut_slice());
+    match version {
+        SignatureVersion::V1 => (Secret::new(format!("{SHARED_PREFIX}{}", STANDARD.encode(bytes.as_slice()))), None),
+        SignatureVersion::V1a => {
+            let pair = Ed25519KeyPair::from_seed_unchecked(bytes.as_slice()).expect("any 32 bytes are a seed");
+            let whole = Zeroizing::new([bytes.as_slice(), pair.public_key().as_ref()].concat());
+            (Secret::new(format!("{PRIVATE_PREFIX}{}", STANDARD.encode(&*whole))), Some(public_text(&pair)))
+        }
+    }
+}
+
+/// Reads the key that a caller wants a subscription to sign with. Returns it in its usual form, with its
+/// prefix, and for `v1a` the public key that belongs to it.
+///
+/// # Errors
+/// [`KeyError`] if it is no key of this version, or a shared secret of another length than 24 to 64 bytes.
+pub fn accept_key(version: SignatureVersion, secret: &Secret) -> Result<(Secret, Option<String>), KeyError> {
+    let text = secret.expose().trim();
+    let is_private = text.starts_with(PRIVATE_PREFIX);
+    match (version, text.parse::<SigningKey>()?) {
+        (SignatureVersion::V1, SigningKey::Shared(_)) => {
+            let bytes = Zeroizing::new(shared_secret(text)?);
+            if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&bytes.len()) {
+                return Err(KeyError::Length { bytes: bytes.len() });
+            }
+            Ok((Secret::new(format!("{SHARED_PREFIX}{}", STANDARD.encode(&*bytes))), None))
+        }
+        (SignatureVersion::V1a, SigningKey::Private(pair)) => Ok((Secret::new(text), Some(public_text(&pair)))),
+        _ => {
+            let prefix = if is_private { SHARED_PREFIX } else { PRIVATE_PREFIX };
+            Err(KeyError::WrongVersion { version: version.as_str(), prefix })
+        }
+    }
+}
+
+fn public_text(pair: &Ed25519KeyPair) -> String {
+    format!("{PUBLIC_PREFIX}{}", STANDARD.encode(pair.public_key()))
+}
+
+/// Adds the three headers of a signature by all `keys`, in place of those that may be there.
+pub fn sign_headers(headers: &mut Vec<(String, String)>, id: &str, sent_at: Timestamp, body: &[u8], keys: &[&SigningKey]) {
+    let signatures: Vec<_> = keys.iter().map(|key| key.sign(id, sent_at, body)).collect();
+    headers.retain(|(name, _)| !SIGNATURE_HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header)));
+    let values = [id.to_owned(), seconds(sent_at), signatures.join(" ")];
+    headers.extend(SIGNATURE_HEADERS.iter().map(|name| (*name).to_owned()).zip(values));
+}
+
+/// Adds the three parameters of a signature by all `keys` to the query of `url`, which has no fragment.
+///
+/// # Errors
+/// [`BuildError::UrlTooLong`] if the URL is then longer than is sent.
+pub fn sign_query(url: &mut String, id: &str, sent_at: Timestamp, keys: &[&SigningKey]) -> Result<(), BuildError> {
+    let joint = match url.contains('?') {
+        false => "?",
+        true if url.ends_with(['?', '&']) => "",
+        true => "&",
+    };
+    let [id_name, timestamp_name, signature_name] = SIGNATURE_PARAMETERS;
+    url.push_str(&format!("{joint}{id_name}={id}&{timestamp_name}={}", seconds(sent_at)));
+    let content = signed_content(id, &seconds(sent_at), target(url).as_bytes());
+    let entries: Vec<_> = keys.iter().map(|key| format!("{}.{}", key.version(), URL_SAFE_NO_PAD.encode(key.signature(&content)))).collect();
+    url.push_str(&format!("&{signature_name}={}", entries.join("~")));
+    if url.len() > URL_BYTES_MAX { Err(BuildError::UrlTooLong { bytes: url.len() }) } else { Ok(()) }
+}
+
+/// Path and query of a URL; a text that has no scheme is taken for them.
+fn target(url: &str) -> &str {
+    let Some(authority) = url.split(['/', '?']).next().filter(|scheme| scheme.ends_with(':')).and_then(|_| url.find("://")) else {
+        return url;
+    };
+    url[authority + 3..].find(['/', '?']).map_or("", |start| &url[authority + 3 + start..])
+}
+
+fn seconds(moment: Timestamp) -> String {
+    moment.unix_ms().div_euclid(1_000).to_string()
+}
+
 impl SigningKey {
+    /// The version of its signatures.
+    #[must_use]
+    pub const fn version(&self) -> &'static str {
+        match self {
+            Self::Shared(_) => "v1",
+            Self::Private(_) => "v1a",
+        }
+    }
+
+    fn signature(&self, content: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Shared(key) => hmac::sign(key, content).as_ref().to_vec(),
+            Self::Private(pair) => pair.sign(content).as_ref().to_vec(),
+        }
+    }
+
     /// One entry of the header `webhook-signature`: the version, a comma, the signature in base64.
     ///
     /// `id` must hold no `.`, which separates the parts of the signed content; our ids hold none.
     /// While a key is being replaced, the entries of both keys go into the header, with a space between.
     #[must_use]
     pub fn sign(&self, id: &str, sent_at: Timestamp, body: &[u8]) -> String {
-        let content = signed_content(id, &sent_at.unix_ms().div_euclid(1_000).to_string(), body);
-        match self {
-            Self::Shared(key) => format!("v1,{}", STANDARD.encode(hmac::sign(key, &content))),
-            Self::Private(pair) => format!("v1a,{}", STANDARD.encode(pair.sign(&content))),
-        }
+        let content = signed_content(id, &seconds(sent_at), body);
+        format!("{},{}", self.version(), STANDARD.encode(self.signature(&content)))
     }
 }
 
@@ -207,7 +330,7 @@ impl VerifyingKey {
     }
 }
 
-/// What a receiver has to check: three headers and the body as it arrived.
+/// What a receiver has to check: three headers and the body as it arrived, or what stands for them in a [`SignedQuery`].
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
     /// The header `webhook-id`.
@@ -218,6 +341,44 @@ pub struct Signed<'a> {
     pub signature: &'a str,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// A signed query, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedQuery<'a> {
+    id: &'a str,
+    timestamp: &'a str,
+    /// In the form of the header.
+    signature: String,
+    content: &'a str,
+}
+
+impl<'a> SignedQuery<'a> {
+    /// Takes apart a URL, or path and query of one. None unless its last three parameters are those of a
+    /// signature, in their order.
+    #[must_use]
+    pub fn parse(url: &'a str) -> Option<Self> {
+        let [id_name, timestamp_name, signature_name] = SIGNATURE_PARAMETERS;
+        let target = target(url.split('#').next().unwrap_or_default());
+        let (content, entries) = target.rsplit_once(&format!("&{signature_name}="))?;
+        let (before, timestamp) = content.rsplit_once(&format!("&{timestamp_name}="))?;
+        let (_, id) = before.rsplit_once(&format!("{id_name}="))?;
+        if [id, timestamp, entries].iter().any(|value| value.contains('&')) {
+            return None;
+        }
+        let entry = |entry: &str| {
+            let (version, text) = entry.split_once('.')?;
+            Some(format!("{version},{}", URL_SAFE_NO_PAD.decode(text).map(|bytes| STANDARD.encode(bytes)).unwrap_or_default()))
+        };
+        let signature = entries.split('~').filter_map(entry).collect::<Vec<_>>().join(" ");
+        Some(Self { id, timestamp, signature, content })
+    }
+
+    /// What has to be checked.
+    #[must_use]
+    pub fn signed(&self) -> Signed<'_> {
+        Signed { id: self.id, timestamp: self.timestamp, signature: &self.signature, body: self.content.as_bytes() }
+    }
 }
 
 /// A signature that holds.
@@ -462,5 +623,93 @@ mod tests {
         let short: VerifyingKey = "whsec_c2hvcnQ".parse().unwrap();
         assert!(short.is_short() && !VECTORS[0].4.parse::<VerifyingKey>().unwrap().is_short());
         assert!(!format!("{short:?} {:?}", "whsec_c2hvcnQ=".parse::<SigningKey>().unwrap()).contains("c2hv"));
+    }
+
+    /// Checks a signed URL, `offset_s` after the first vector was signed.
+    fn checked_query(url: &str, key: &str, offset_s: i64) -> Result<Verified, VerifyError> {
+        let query = SignedQuery::parse(url).unwrap_or_else(|| panic!("{url} is not signed"));
+        verify(&query.signed(), &[key.parse().unwrap()], at(VECTORS[0].1 + offset_s), TOLERANCE)
+    }
+
+    #[test]
+    fn a_query_is_signed_over_path_and_query_as_sent() {
+        let keys = [VECTORS[0].3.parse().unwrap(), VECTORS[2].3.parse().unwrap()];
+        let table = [
+            ("https://t.example/p?a=1&b=%20x", "/p?a=1&b=%20x&"),
+            ("https://t.example:8443/", "/?"),
+            ("https://t.example/?", "/?"),
+            ("https://t.example/p?a&", "/p?a&"),
+            ("http://t.example/p?u=https://other.example/", "/p?u=https://other.example/&"),
+        ];
+        for (url, before) in table {
+            let mut signed = url.to_owned();
+            sign_query(&mut signed, "dlv_1", at(VECTORS[0].1), &keys.iter().collect::<Vec<_>>()).unwrap();
+            // Computed by hand, as a receiver would.
+            let content = format!("{before}webhook_id=dlv_1&webhook_timestamp=1614265330");
+            let hmac = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(VECTORS[0].4).unwrap());
+            let v1 = URL_SAFE_NO_PAD.encode(hmac::sign(&hmac, format!("dlv_1.1614265330.{content}").as_bytes()));
+            assert!(
+                signed.ends_with(&format!("{content}&webhook_signature=v1.{v1}~v1a.{}", signed.rsplit('.').next().unwrap())),
+                "{signed}"
+            );
+            let path = &signed[signed.find(".example").unwrap()..];
+            let path = &path[path.find('/').unwrap()..];
+            for text in [signed.as_str(), path] {
+                assert_eq!(checked_query(text, VECTORS[0].3, 0).unwrap().version, "v1", "{text}");
+                assert_eq!(checked_query(text, VECTORS[2].4, 300).unwrap().version, "v1a", "{text}");
+                assert_eq!(checked_query(text, VECTORS[0].3, 301).unwrap_err().code(), "too_old");
+                assert_eq!(checked_query(text, VECTORS[1].3, 0), Err(VerifyError::NoMatch));
+            }
+            for changed in [signed.replace("dlv_1", "dlv_2"), signed.replace(before, "/q?a=1&"), signed.replace("5330", "5331")] {
+                assert_eq!(checked_query(&changed, VECTORS[0].3, 0), Err(VerifyError::NoMatch), "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_counts_as_signed_only_if_the_signature_stands_last() {
+        for url in [
+            "https://t.example/",
+            "/p?webhook_id=1&webhook_timestamp=2",
+            "/p?webhook_id=1&webhook_timestamp=2&webhook_signature=v1.AAAA&more=1",
+            "/p?webhook_timestamp=2&webhook_id=1&webhook_signature=v1.AAAA",
+            "/p?webhook_id=1&x=1&webhook_timestamp=2&webhook_signature=v1.AAAA",
+        ] {
+            assert_eq!(SignedQuery::parse(url), None, "{url}");
+        }
+        // What stands before cannot pose as the signature.
+        let key: SigningKey = VECTORS[0].3.parse().unwrap();
+        let mut url = "https://t.example/p?webhook_id=x&webhook_timestamp=1&webhook_signature=v1.AAAA".to_owned();
+        sign_query(&mut url, "dlv_1", at(VECTORS[0].1), &[&key]).unwrap();
+        assert_eq!(SignedQuery::parse(&url).unwrap().signed().id, "dlv_1");
+        assert!(checked_query(&url, VECTORS[0].3, 0).is_ok());
+        let mut long = format!("https://t.example/?a={}", "x".repeat(URL_BYTES_MAX - 60));
+        assert!(matches!(sign_query(&mut long, "dlv_1", at(0), &[&key]), Err(BuildError::UrlTooLong { .. })));
+    }
+
+    #[test]
+    fn keys_are_drawn_and_taken_in_their_usual_form() {
+        let rng = crate::rng::SeededRng::new(1);
+        for version in [SignatureVersion::V1, SignatureVersion::V1a] {
+            let (secret, public) = draw_key(version, &rng);
+            assert_ne!(draw_key(version, &rng).0, secret);
+            assert_eq!(accept_key(version, &secret).unwrap(), (secret.clone(), public.clone()));
+            let signature = secret.expose().parse::<SigningKey>().unwrap().sign(
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                at(VECTORS[0].1),
+                VECTORS[0].2.as_bytes(),
+            );
+            assert_eq!(checked(&signature, &[public.as_deref().unwrap_or(secret.expose())], 0).unwrap().version, version.as_str());
+        }
+        let accept = |version, text: &str| accept_key(version, &Secret::new(text));
+        let (v1, v1a) = (SignatureVersion::V1, SignatureVersion::V1a);
+        assert_eq!(accept(v1, " MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap().0.expose(), VECTORS[0].3, "the prefix may be left out");
+        assert_eq!(accept(v1a, VECTORS[2].3).unwrap().1.as_deref(), Some(VECTORS[2].4));
+        assert_eq!(accept(v1, VECTORS[2].3), Err(KeyError::WrongVersion { version: "v1", prefix: SHARED_PREFIX }));
+        assert_eq!(accept(v1a, VECTORS[0].3), Err(KeyError::WrongVersion { version: "v1a", prefix: PRIVATE_PREFIX }));
+        assert_eq!(accept(v1a, VECTORS[2].4), Err(KeyError::Public));
+        for bytes in [23, 65] {
+            assert_eq!(accept(v1, &STANDARD.encode(vec![7; bytes])), Err(KeyError::Length { bytes }));
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::id::EventId;
 /// About how many bytes a parsed event takes for each byte of its text, and for itself.
 const BYTES_PER_TEXT_BYTE: usize = 4;
 const BYTES_PER_EVENT: usize = 512;
+/// Most events that wait for somebody to take them apart.
+const DROPPED_MAX: usize = 1_024;
 
 /// The events seen last, up to a number of bytes. First in, first out: most events are sent once, soon
 /// after they came.
@@ -23,6 +25,9 @@ struct Content {
     events: HashMap<EventId, Arc<Event>>,
     ids: VecDeque<EventId>,
     bytes: usize,
+    /// No longer cached. Taking an event apart costs more than all the rest here, and the writer, which
+    /// inserts most of them, has little time: it is left to the next caller.
+    dropped: Vec<Arc<Event>>,
 }
 
 impl EventCache {
@@ -38,7 +43,6 @@ impl EventCache {
         if size(&event) > self.bytes_max / 4 {
             return;
         }
-        let mut dropped = Vec::new();
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         content.bytes += size(&event);
         content.ids.push_back(event.id);
@@ -50,11 +54,21 @@ impl EventCache {
             let Some(oldest) = content.ids.pop_front() else { break };
             if let Some(event) = content.events.remove(&oldest) {
                 content.bytes -= size(&event);
-                dropped.push(event);
+                content.dropped.push(event);
             }
         }
-        // Freed after the lock: taking an event apart costs more than all the rest here.
+        let full = content.dropped.len() > DROPPED_MAX;
         drop(content);
+        if full {
+            self.clear_dropped();
+        }
+    }
+
+    /// Takes apart what is no longer cached.
+    pub(super) fn clear_dropped(&self) {
+        let dropped = std::mem::take(&mut self.content.lock().unwrap_or_else(PoisonError::into_inner).dropped);
+        // After the lock.
+        drop(dropped);
     }
 
     pub(super) fn remove(&self, id: EventId) {
@@ -94,6 +108,9 @@ mod tests {
         (0..20).for_each(|id| cache.insert(event(id)));
         let kept = |id| cache.get(EventId::from_raw(id)).is_some();
         assert!(!kept(0) && kept(19));
+        assert!(!cache.content.lock().unwrap().dropped.is_empty());
+        cache.clear_dropped();
+        assert!(cache.content.lock().unwrap().dropped.is_empty());
         cache.remove(EventId::from_raw(19));
         assert!(!kept(19) && kept(18));
     }

@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::archive::{ArchivePage, ArchivePlace, Archived};
 use super::cache::EventCache;
+use super::check::CheckReport;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
 use super::options::StoreOptions;
 use super::reader::Reader;
-use super::writer::{Answer, Health, Job, QueueName, Queues, Writer};
+use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
     DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,
@@ -77,7 +79,8 @@ impl EmbeddedStore {
         options: StoreOptions,
         guard: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
     ) -> Result<Self, StoreError> {
-        Self::start(kv, options, guard, |writer| {
+        Self::start(kv, options, guard, |mut writer| {
+            writer.sync_beside()?;
             let queues = Arc::new(Queues::new());
             let served = queues.clone();
             let thread = std::thread::Builder::new()
@@ -136,23 +139,27 @@ impl EmbeddedStore {
         self.parts.quarantined.load(Ordering::Relaxed)
     }
 
+    /// Looks at every record and at what belongs to it; see [`CheckReport`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if the engine cannot read.
+    pub async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.read(Reading::Long, Reader::check).await
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     /// Has a change decided and written.
-    async fn change<T, E>(
-        &self,
-        (queue, durability, bytes): (QueueName, Durability, usize),
-        decide: impl FnOnce(&mut Ledger) -> Decision<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    async fn change<T, E>(&self, terms: Terms, decide: impl FnOnce(&mut Ledger) -> Decision<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         self.check_open()?;
         match &self.mode {
-            Mode::Inline(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).commit_one(durability, decide)?,
+            Mode::Inline(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).commit_one(terms.durability, decide)?,
             Mode::Threaded { queues, .. } => {
                 let (sender, answer) = oneshot::channel();
                 let decide = Box::new(move |ledger: &mut Ledger| {
@@ -160,7 +167,7 @@ impl EmbeddedStore {
                     // The caller may be gone; the change stays.
                     Ok(Box::new(move || drop(sender.send(decision))) as Answer)
                 });
-                queues.push(Job { queue, durability, bytes, decide }).await?;
+                queues.push(Job { terms, decide }).await?;
                 match answer.await {
                     Ok(decision) => decision,
                     Err(_) => Err(self.unanswered().await.into()),
@@ -204,9 +211,7 @@ impl EmbeddedStore {
                     let _ = writer.commit_one(Durability::Relaxed, |ledger| ledger.examine(tree, &key));
                 }
                 Mode::Threaded { queues, .. } => queues.try_push(Job {
-                    queue: QueueName::Others,
-                    durability: Durability::Relaxed,
-                    bytes: 0,
+                    terms: Terms { durability: Durability::Relaxed, ..DURABLE },
                     decide: Box::new(move |ledger| ledger.examine(tree, &key).map(|()| Box::new(|| ()) as Answer)),
                 }),
             }
@@ -219,13 +224,17 @@ fn failed(error: &KvError) -> StoreError {
 }
 
 /// A change that a person or a program waits for until it is on disk.
-const DURABLE: (QueueName, Durability, usize) = (QueueName::Others, Durability::Durable, 0);
+const DURABLE: Terms = Terms { queue: QueueName::Others, durability: Durability::Durable, bytes: 0, writes: 4, settles: None };
 
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError> {
         let bytes = events.iter().map(|event| event.data.text().len() + 128 * (1 + event.deliveries.len())).sum();
-        self.change((QueueName::Accepts, Durability::Durable, bytes), |ledger| ledger.accept(events)).await
+        // The event, its key with its expiry; record and due row of each delivery.
+        let writes = events.iter().map(|event| 3 + 2 * event.deliveries.len()).sum();
+        let terms = Terms { queue: QueueName::Accepts, durability: Durability::Durable, bytes, writes, settles: None };
+        self.parts.cache.clear_dropped();
+        self.change(terms, |ledger| ledger.accept(events)).await
     }
 
     async fn due(
@@ -248,7 +257,9 @@ impl Store for EmbeddedStore {
             request + attempt.response.as_ref().map_or(0, |response| response.body.len())
         };
         let bytes = 512 + body(&settlement.attempt);
-        self.change((QueueName::Others, Durability::Relaxed, bytes), |ledger| ledger.settle(settlement)).await
+        let settles = Some((settlement.subscription, settlement.delivery));
+        let terms = Terms { durability: Durability::Relaxed, bytes, settles, ..DURABLE };
+        self.change(terms, |ledger| ledger.settle(settlement)).await
     }
 
     async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError> {
@@ -349,6 +360,14 @@ impl Store for EmbeddedStore {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {
+        self.read(Reading::Long, move |reader| reader.archive(after, limit)).await
+    }
+
+    async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError> {
+        self.change(DURABLE, move |ledger| ledger.restore(items)).await
     }
 
     fn notices(&self) -> Arc<CommitNotices> {

@@ -56,6 +56,17 @@ pub enum Engine {
     Redb,
 }
 
+impl Engine {
+    /// How much it may keep in memory if nothing else was said. With 64 MiB a server on sled took about
+    /// 50 MB more at 600,000 waiting deliveries, and was not faster.
+    const fn cache_bytes(self) -> u64 {
+        match self {
+            Self::Sled => 32 << 20,
+            Self::Redb => 64 << 20,
+        }
+    }
+}
+
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -187,7 +198,7 @@ pub fn open(location: &str, mut options: StoreOptions) -> Result<EmbeddedStore, 
     match location.parse()? {
         Location::Memory => Ok(EmbeddedStore::threaded(MemoryKv::default(), options)?),
         Location::Folder(engine, folder) => {
-            let (kv, lock) = open_folder(engine, &folder, options.engine_cache_bytes)?;
+            let (kv, lock) = open_folder(engine, &folder, options.engine_cache_bytes.unwrap_or_else(|| engine.cache_bytes()))?;
             options.free_space.get_or_insert_with(|| Arc::new(FolderSpace(folder)));
             Ok(EmbeddedStore::threaded_guarded(kv, options, Some(Box::new(lock)))?)
         }

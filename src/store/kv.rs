@@ -196,7 +196,8 @@ impl KvError {
     }
 }
 
-/// An embedded engine. One writer calls [`Kv::write`] and [`Kv::sync`]; any thread may read meanwhile.
+/// An embedded engine. One writer calls [`Kv::write`], and [`Kv::sync`] unless another thread may do so
+/// meanwhile, see [`Kv::syncs_beside_writes`]; any thread may read.
 pub trait Kv: Debug + Send + Sync {
     /// The value at `key`.
     ///
@@ -222,6 +223,12 @@ pub trait Kv: Debug + Send + Sync {
     /// # Errors
     /// [`KvError`] if the engine cannot sync. A later success would prove nothing.
     fn sync(&self) -> Result<(), KvError>;
+
+    /// Whether [`Kv::sync`] may be called, and takes its time, while another thread calls [`Kv::write`].
+    /// A sync then covers what was written before it began. Else the writer syncs between its writes.
+    fn syncs_beside_writes(&self) -> bool {
+        false
+    }
 
     /// About how many writes one batch should hold at most.
     fn writes_max(&self) -> usize {

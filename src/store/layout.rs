@@ -128,7 +128,7 @@ pub(super) fn quarantine_key(tree: Tree, key: &[u8]) -> Vec<u8> {
 /// The kind and id of a configuration key.
 pub(super) fn read_configuration_key(key: &[u8]) -> Option<(ConfigurationKind, &str)> {
     let (&number, id) = key.split_first()?;
-    let kind = KINDS.into_iter().find(|&kind| kind_number(kind) == number)?;
+    let kind = ConfigurationKind::ALL.into_iter().find(|&kind| kind_number(kind) == number)?;
     Some((kind, std::str::from_utf8(id).ok()?))
 }
 
@@ -167,19 +167,6 @@ fn join(first: [u8; ID], second: [u8; ID]) -> [u8; 2 * ID] {
     key
 }
 
-/// Every kind, in the order of its number.
-pub(super) const KINDS: [ConfigurationKind; 9] = [
-    ConfigurationKind::Account,
-    ConfigurationKind::Subscription,
-    ConfigurationKind::TemplateVersion,
-    ConfigurationKind::EventType,
-    ConfigurationKind::Key,
-    ConfigurationKind::Replay,
-    ConfigurationKind::Setting,
-    ConfigurationKind::Secret,
-    ConfigurationKind::Audit,
-];
-
 const fn kind_number(kind: ConfigurationKind) -> u8 {
     match kind {
         ConfigurationKind::Account => 1,
@@ -209,7 +196,7 @@ mod tests {
 
     #[test]
     fn configuration_keys_are_read_back() {
-        for kind in KINDS {
+        for kind in ConfigurationKind::ALL {
             assert_eq!(read_configuration_key(&configuration_key(kind, "sub_1/2")), Some((kind, "sub_1/2")));
         }
     }

@@ -9,13 +9,16 @@
 //! loses none of it, a power cut at most those 50 ms, which repeats an attempt and never loses one.
 
 mod verbs;
+pub mod archive;
 mod notices;
 mod embedded;
 mod options;
 mod writer;
+mod syncer;
 mod ledger;
 mod reader;
 mod listing;
+mod check;
 mod cache;
 mod layout;
 mod record;
@@ -25,6 +28,7 @@ mod sled;
 mod redb;
 mod folder;
 
+pub use check::CheckReport;
 pub use embedded::EmbeddedStore;
 pub use folder::{Engine, FolderLock, Location, OpenError, open, open_folder};
 pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix};
@@ -45,6 +49,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::archive::{ArchivePage, ArchivePlace, Archived};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -144,6 +149,13 @@ pub trait Store: Debug + Send + Sync {
     /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
     /// their deliveries and attempts, and idempotency keys that expired before `now`.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
+    /// The next part of everything that is kept but configuration, oldest first; see [`archive`].
+    async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError>;
+
+    /// Stores parts of an archive, in its order; on disk when this returns. What is there already stays
+    /// as it is. Answers how many parts were new.
+    async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError>;
 
     /// What commits tell the dispatcher.
     fn notices(&self) -> Arc<CommitNotices>;

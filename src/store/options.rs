@@ -22,8 +22,9 @@ pub struct StoreOptions {
     pub free_space: Option<Arc<dyn FreeSpace>>,
     /// About how many bytes of parsed events are kept in memory; default 16 MiB.
     pub event_cache_bytes: usize,
-    /// About how many bytes the engine may keep in memory; default 64 MiB.
-    pub engine_cache_bytes: u64,
+    /// About how many bytes the engine may keep in memory; none: what suits it, 32 MiB with sled, which
+    /// takes more than it is given, and 64 MiB with redb.
+    pub engine_cache_bytes: Option<u64>,
 }
 
 impl Default for StoreOptions {
@@ -35,7 +36,7 @@ impl Default for StoreOptions {
             free_space_floor: 64 << 20,
             free_space: None,
             event_cache_bytes: 16 << 20,
-            engine_cache_bytes: 64 << 20,
+            engine_cache_bytes: None,
         }
     }
 }

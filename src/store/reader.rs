@@ -92,6 +92,7 @@ impl Reader {
         let Some(event) = self.with_event(id, |record| record.event(id))? else { return Ok(None) };
         let event = Arc::new(event);
         self.parts.cache.insert(event.clone());
+        self.parts.cache.clear_dropped();
         Ok(Some(event))
     }
 
@@ -154,7 +155,7 @@ impl Reader {
     pub(super) fn configuration(&mut self) -> Result<Vec<ConfigurationRecord>, KvError> {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         // The audit log may hold millions of records, which nobody wants all at once.
-        for kind in layout::KINDS.into_iter().filter(|kind| *kind != ConfigurationKind::Audit) {
+        for kind in ConfigurationKind::ALL.into_iter().filter(|kind| *kind != ConfigurationKind::Audit) {
             self.each(Tree::Configuration, &layout::configuration_key(kind, ""), |key, value| match read_configuration(key, value) {
                 Some(record) => records.push(record),
                 None => damaged.push((Tree::Configuration, key.to_vec())),

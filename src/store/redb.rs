@@ -13,6 +13,10 @@ use ::redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, Ta
 
 use super::kv::{Batch, Direction, ENGINE_LOCKED, KeyRange, Kv, KvError, Tree, Visit};
 
+/// About how many writes one batch should hold at most: more do not make a write cheaper, and what
+/// comes next waits for all of them.
+const WRITES_MAX: usize = 4_096;
+
 type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const fn table(tree: Tree) -> Rows {
@@ -136,6 +140,10 @@ impl Kv for RedbKv {
     /// Nothing is left to do: every commit is synced.
     fn sync(&self) -> Result<(), KvError> {
         Ok(())
+    }
+
+    fn writes_max(&self) -> usize {
+        WRITES_MAX
     }
 
     fn close(&self) -> Result<(), KvError> {

@@ -226,6 +226,11 @@ impl Kv for SledKv {
         }
     }
 
+    /// The sync is a call on a file descriptor, of which sled's writes know nothing.
+    fn syncs_beside_writes(&self) -> bool {
+        true
+    }
+
     fn writes_max(&self) -> usize {
         WRITES_MAX
     }

@@ -239,6 +239,43 @@ pub struct RecordQuery {
     pub limit: usize,
 }
 
+impl ConfigurationKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Account,
+        Self::Subscription,
+        Self::TemplateVersion,
+        Self::EventType,
+        Self::Key,
+        Self::Replay,
+        Self::Setting,
+        Self::Secret,
+        Self::Audit,
+    ];
+
+    /// Its stable name, as in archives.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Subscription => "subscription",
+            Self::TemplateVersion => "template_version",
+            Self::EventType => "event_type",
+            Self::Key => "key",
+            Self::Replay => "replay",
+            Self::Setting => "setting",
+            Self::Secret => "secret",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// One record of configuration. The value is JSON that its owner reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigurationRecord {

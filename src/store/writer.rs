@@ -1,9 +1,9 @@
-//! Group commit: one thread that decides, writes and syncs for all callers.
+//! Group commit: one thread that decides and writes for all callers.
 //!
-//! The thread takes one change, then what is there, and writes it as one batch; while a sync runs, the
-//! next batch gathers by itself, so that no timer is needed. Changes wait in two bounded queues. Accepts
-//! go first, because a caller waits for each, but leave a quarter of every group to the others, so that
-//! attempts are settled under any load.
+//! The thread takes one change, then what is there, and writes it as one batch. Changes wait in two
+//! bounded queues. Accepts go first, because a caller waits for each, but leave a quarter of every group
+//! to the others, so that attempts are settled under any load. A group is small enough, counted in
+//! writes, that what comes after it waits for milliseconds.
 //!
 //! ```text
 //! accepts ──▶ ┌───────┐  decide   write   ┌ relaxed: answer          ┌ durable: answer
@@ -11,10 +11,17 @@
 //! others  ──▶ └───────┘                   └ (synced 50 ms later)     └
 //! ```
 //!
+//! A few settlements wait a millisecond for more, since each write of the engine has its price, and for
+//! an accept, with which they are written at once.
+//!
+//! Where the engine can sync beside writes, [`super::syncer`] does so and the writer goes on; where it
+//! cannot, the writer syncs after each group.
+//!
 //! When a write or a sync fails, nothing is acknowledged any more, not even if a later sync succeeds:
 //! an operating system may report a failed write-back once and then forget it.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +35,8 @@ use super::layout::MetaName;
 use super::ledger::{Durability, Ledger};
 use super::notices::{CommitNotices, LaneNotice};
 use super::record::{self, MetaRecord};
-use crate::id::SubscriptionId;
+use super::syncer::{Syncer, UNSYNCED_MAX};
+use crate::id::{DeliveryId, SubscriptionId};
 
 /// Most changes that are written together.
 const GROUP_CHANGES_MAX: usize = 1_024;
@@ -40,8 +48,10 @@ const OTHERS_SHARE: usize = GROUP_CHANGES_MAX / 4;
 const ACCEPTS_WAITING_MAX: usize = 4_096;
 /// Most other changes that wait for the writer.
 const OTHERS_WAITING_MAX: usize = 8_192;
-/// How long a relaxed change may be unsynced.
-const UNSYNCED_MAX: Duration = Duration::from_millis(50);
+/// How long settlements wait for more to be written with them, unless an accept comes.
+const GATHER_MAX: Duration = Duration::from_millis(1);
+/// How many settlements need not wait for more.
+const GATHER_CHANGES: usize = 16;
 
 /// Sends the answer of a change. Dropped unsent, it tells the caller that the store failed.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
@@ -51,11 +61,21 @@ pub(super) type Decide = Box<dyn FnOnce(&mut Ledger) -> Result<Answer, KvError> 
 
 /// A change on its way to the writer.
 pub(super) struct Job {
+    pub(super) terms: Terms,
+    pub(super) decide: Decide,
+}
+
+/// What the writer has to know of a change beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
     pub(super) queue: QueueName,
     pub(super) durability: Durability,
     /// About how many bytes it writes.
     pub(super) bytes: usize,
-    pub(super) decide: Decide,
+    /// About how many keys it writes.
+    pub(super) writes: usize,
+    /// The delivery that it settles.
+    pub(super) settles: Option<(SubscriptionId, DeliveryId)>,
 }
 
 /// The two queues.
@@ -90,6 +110,18 @@ struct Waiting {
     ending: Option<Ending>,
     /// The writer takes nothing any more.
     ended: bool,
+    sleep: Sleep,
+}
+
+/// Whether the writer sleeps, and until when. Waking it is a system call, which is spared while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sleep {
+    #[default]
+    Awake,
+    /// Until there is a change.
+    UntilAny,
+    /// Until there are more than a few settlements.
+    UntilMany,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -118,7 +150,7 @@ impl Queues {
 
     /// Hands a change to the writer; waits while its queue is full.
     pub(super) async fn push(&self, job: Job) -> Result<(), StoreError> {
-        let places = if job.queue == QueueName::Accepts { &self.accepts } else { &self.others };
+        let places = if job.terms.queue == QueueName::Accepts { &self.accepts } else { &self.others };
         places.acquire().await.map_err(|_| StoreError::Closed)?.forget();
         self.push_now(job);
         Ok(())
@@ -138,12 +170,22 @@ impl Queues {
             // Dropping the job tells its caller.
             return;
         }
-        match job.queue {
+        match job.terms.queue {
             QueueName::Accepts => waiting.accepts.push_back(job),
             QueueName::Others => waiting.others.push_back(job),
         }
+        let wake = match waiting.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilAny => true,
+            Sleep::UntilMany => !waiting.is_few(),
+        };
+        if wake {
+            waiting.sleep = Sleep::Awake;
+        }
         drop(waiting);
-        self.changed.notify_one();
+        if wake {
+            self.changed.notify_one();
+        }
     }
 
     /// Ends the writer after all that waits; answers when it has ended.
@@ -169,17 +211,25 @@ impl Queues {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for changes, at most for `wait`.
-    fn take(&self, wait: Option<Duration>) -> Taken {
+    /// Waits for changes, at most for `wait`, and takes about `writes_max` writes of them.
+    fn take(&self, wait: Option<Duration>, writes_max: usize) -> Taken {
         let mut waiting = self.lock();
+        let mut gathered = false;
         loop {
+            waiting.sleep = Sleep::Awake;
             if matches!(waiting.ending, Some(Ending::Abandon)) {
                 let left = waiting.end();
                 drop(waiting);
                 drop(left);
                 return Taken::Ended(Ending::Abandon);
             }
-            let group = waiting.group();
+            if !mem::replace(&mut gathered, !waiting.is_empty()) && waiting.is_few() {
+                waiting.sleep = Sleep::UntilMany;
+                let few = |waiting: &mut Waiting| waiting.is_few();
+                waiting = self.changed.wait_timeout_while(waiting, GATHER_MAX, few).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let group = waiting.group(writes_max);
             if !group.is_empty() {
                 drop(waiting);
                 self.free_places(&group);
@@ -189,6 +239,7 @@ impl Queues {
                 waiting.end();
                 return Taken::Ended(ending);
             }
+            waiting.sleep = Sleep::UntilAny;
             waiting = match wait {
                 None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
                 Some(wait) => {
@@ -203,7 +254,7 @@ impl Queues {
     }
 
     fn free_places(&self, group: &[Job]) {
-        let accepts = group.iter().filter(|job| job.queue == QueueName::Accepts).count();
+        let accepts = group.iter().filter(|job| job.terms.queue == QueueName::Accepts).count();
         self.accepts.add_permits(accepts);
         self.others.add_permits(group.len() - accepts);
     }
@@ -214,6 +265,16 @@ impl Waiting {
         self.accepts.is_empty() && self.others.is_empty() && self.ending.is_none()
     }
 
+    /// Whether nobody minds if what waits is written a moment later, with more.
+    fn is_few(&self) -> bool {
+        let relaxed = |job: &Job| job.terms.durability == Durability::Relaxed;
+        self.ending.is_none()
+            && self.accepts.is_empty()
+            && !self.others.is_empty()
+            && self.others.len() < GATHER_CHANGES
+            && self.others.iter().all(relaxed)
+    }
+
     /// From now on nothing is taken; hands out what was waiting.
     fn end(&mut self) -> (VecDeque<Job>, VecDeque<Job>) {
         self.ended = true;
@@ -221,15 +282,22 @@ impl Waiting {
     }
 
     /// The changes of the next group, accepts first.
-    fn group(&mut self) -> Vec<Job> {
+    fn group(&mut self, writes_max: usize) -> Vec<Job> {
         let others = self.others.len().min(OTHERS_SHARE);
+        let others_writes = self.others.iter().take(others).map(|job| job.terms.writes).sum::<usize>().min(writes_max / 4);
         let mut group = Vec::new();
-        let mut bytes = 0;
-        for (queue, changes_max) in [(&mut self.accepts, GROUP_CHANGES_MAX - others), (&mut self.others, GROUP_CHANGES_MAX)] {
-            let bytes_before = bytes;
-            while group.len() < changes_max && bytes - bytes_before < GROUP_BYTES_MAX {
+        let queues = [
+            (&mut self.accepts, GROUP_CHANGES_MAX - others, writes_max - others_writes),
+            (&mut self.others, GROUP_CHANGES_MAX, writes_max),
+        ];
+        let mut written = 0;
+        for (queue, changes_max, writes_max) in queues {
+            let (mut bytes, mut writes) = (0, 0);
+            while group.len() < changes_max && bytes < GROUP_BYTES_MAX && (written < writes_max || writes < others_writes.max(1)) {
                 let Some(job) = queue.pop_front() else { break };
-                bytes += job.bytes;
+                bytes += job.terms.bytes;
+                writes += job.terms.writes;
+                written += job.terms.writes;
                 group.push(job);
             }
         }
@@ -265,6 +333,14 @@ impl Health {
         self.failure().unwrap_or(failure)
     }
 
+    /// Calls the engine, unless it has failed before. A panic of the engine is a failure like any other.
+    pub(super) fn guarded<T>(&self, action: &'static str, act: impl FnOnce() -> Result<T, KvError>) -> Result<T, KvError> {
+        if let Some(failure) = self.failure() {
+            return Err(KvError::new(action, failure));
+        }
+        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| Err(KvError::new(action, panic_text(&*panic))))
+    }
+
     /// Waits for a failure.
     pub(super) async fn failed(&self) -> StoreError {
         let mut changes = self.0.subscribe();
@@ -286,19 +362,42 @@ pub(super) struct Writer {
     pub(super) kv: Arc<dyn Kv>,
     pub(super) notices: Arc<CommitNotices>,
     pub(super) health: Arc<Health>,
-    unsynced_since: Option<Instant>,
+    syncing: Syncing,
+}
+
+/// Who syncs.
+#[derive(Debug)]
+enum Syncing {
+    /// The writer, between its writes.
+    Between { unsynced_since: Option<Instant> },
+    /// A thread of its own.
+    Beside(Syncer),
 }
 
 /// Changes that are decided and not answered.
 #[derive(Default)]
-struct Decided {
+pub(super) struct Decided {
     answers: Vec<Answer>,
     notices: HashMap<SubscriptionId, LaneNotice>,
 }
 
+impl std::fmt::Debug for Decided {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decided").field("answers", &self.answers.len()).field("notices", &self.notices).finish()
+    }
+}
+
 impl Decided {
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.notices.is_empty()
+    }
+
     fn add(&mut self, answer: Answer, notices: HashMap<SubscriptionId, LaneNotice>) {
         self.answers.push(answer);
+        self.add_notices(notices);
+    }
+
+    fn add_notices(&mut self, notices: HashMap<SubscriptionId, LaneNotice>) {
         if self.notices.is_empty() {
             self.notices = notices;
         } else {
@@ -308,11 +407,32 @@ impl Decided {
         }
     }
 
-    /// Tells the lanes, then the callers.
-    fn tell(&mut self, notices: &CommitNotices) {
+    /// Adds what was decided later.
+    pub(super) fn append(&mut self, later: Self) {
+        if self.is_empty() {
+            *self = later;
+        } else {
+            self.answers.extend(later.answers);
+            self.add_notices(later.notices);
+        }
+    }
+
+    /// Takes a delivery that was settled out of the rows that lanes are told of: it must not be leased again.
+    pub(super) fn forget_fresh(&mut self, subscription: SubscriptionId, delivery: DeliveryId) {
+        if let Some(notice) = self.notices.get_mut(&subscription) {
+            notice.fresh.retain(|row| row.delivery != delivery);
+        }
+    }
+
+    /// Tells the lanes.
+    pub(super) fn post(&mut self, notices: &CommitNotices) {
         if !self.notices.is_empty() {
             notices.post(self.notices.drain());
         }
+    }
+
+    /// Tells the callers; call it after [`Decided::post`].
+    pub(super) fn answer(&mut self) {
         for answer in self.answers.drain(..) {
             answer();
         }
@@ -321,13 +441,23 @@ impl Decided {
 
 impl Writer {
     pub(super) fn new(ledger: Ledger, kv: Arc<dyn Kv>, notices: Arc<CommitNotices>, health: Arc<Health>) -> Self {
-        Self { ledger, kv, notices, health, unsynced_since: None }
+        Self { ledger, kv, notices, health, syncing: Syncing::Between { unsynced_since: None } }
     }
 
-    /// Serves the queues until they end. A panic of the engine is a failure like any other.
+    /// Has a thread of its own sync from now on, if the engine can sync beside writes.
+    pub(super) fn sync_beside(&mut self) -> Result<(), KvError> {
+        if self.kv.syncs_beside_writes() {
+            let (kv, notices, health) = (self.kv.clone(), self.notices.clone(), self.health.clone());
+            self.syncing = Syncing::Beside(Syncer::start(kv, notices, health, self.ledger.clock_shared())?);
+        }
+        Ok(())
+    }
+
+    /// Serves the queues until they end.
     pub(super) fn run(mut self, queues: &Queues) {
+        let writes_max = self.kv.writes_max();
         loop {
-            let taken = queues.take(self.until_sync());
+            let taken = queues.take(self.until_sync(), writes_max);
             let done = match taken {
                 Taken::Group(group) => self.guarded("writing", |writer| writer.commit(group)),
                 Taken::Nothing => self.guarded("syncing", Self::sync),
@@ -346,35 +476,59 @@ impl Writer {
     }
 
     fn guarded<T>(&mut self, action: &'static str, act: impl FnOnce(&mut Self) -> Result<T, KvError>) -> Result<T, KvError> {
-        if let Some(failure) = self.health.failure() {
-            return Err(KvError::new(action, failure));
-        }
-        catch_unwind(AssertUnwindSafe(|| act(self))).unwrap_or_else(|panic| Err(KvError::new(action, panic_text(&*panic))))
+        let health = self.health.clone();
+        health.guarded(action, || act(self))
     }
 
-    /// How long until what is unsynced must be synced; none if nothing is.
+    /// How long until the writer must sync; none if nothing is unsynced, or somebody else sees to it.
     fn until_sync(&self) -> Option<Duration> {
-        self.unsynced_since.map(|since| UNSYNCED_MAX.saturating_sub(self.ledger.clock().instant().duration_since(since)))
+        match &self.syncing {
+            Syncing::Between { unsynced_since: Some(since) } => {
+                Some(UNSYNCED_MAX.saturating_sub(self.ledger.clock().instant().duration_since(*since)))
+            }
+            Syncing::Between { unsynced_since: None } | Syncing::Beside(_) => None,
+        }
     }
 
     fn commit(&mut self, group: Vec<Job>) -> Result<(), KvError> {
-        let (mut durable, mut relaxed) = (Decided::default(), Decided::default());
-        for job in group {
-            let answer = (job.decide)(&mut self.ledger)?;
+        let mut decided = Group::default();
+        for Job { terms, decide } in group {
+            let answer = decide(&mut self.ledger)?;
             let notices = self.ledger.take_notices();
-            let decided = if job.durability == Durability::Durable { &mut durable } else { &mut relaxed };
-            decided.add(answer, notices);
+            match terms.durability {
+                Durability::Durable => decided.durable.add(answer, notices),
+                Durability::Relaxed => decided.relaxed.add(answer, notices),
+            }
+            decided.settled.extend(terms.settles);
             if self.ledger.pending_writes() >= self.kv.writes_max() {
-                self.write()?;
-                relaxed.tell(&self.notices);
+                self.write_decided(&mut decided)?;
             }
         }
-        self.write()?;
-        relaxed.tell(&self.notices);
-        if !durable.answers.is_empty() || self.until_sync().is_some_and(|wait| wait.is_zero()) {
+        self.write_decided(&mut decided)?;
+        if !decided.durable.is_empty() || self.until_sync().is_some_and(|wait| wait.is_zero()) {
             self.sync()?;
         }
-        durable.tell(&self.notices);
+        decided.durable.post(&self.notices);
+        decided.durable.answer();
+        Ok(())
+    }
+
+    /// Writes what is decided, answers what need not be synced, and hands on what somebody else syncs.
+    fn write_decided(&mut self, decided: &mut Group) -> Result<(), KvError> {
+        let written = self.write()?;
+        if let Syncing::Beside(syncer) = &self.syncing {
+            syncer.forget_fresh(&decided.settled);
+            decided.settled.clear();
+            if written || !decided.durable.is_empty() {
+                syncer.add(mem::take(&mut decided.durable));
+            }
+        }
+        // The syncer may have failed meanwhile.
+        if let Some(failure) = self.health.failure() {
+            return Err(KvError::new("syncing", failure));
+        }
+        decided.relaxed.post(&self.notices);
+        decided.relaxed.answer();
         Ok(())
     }
 
@@ -397,21 +551,28 @@ impl Writer {
         done.map_err(|error| self.health.fail(&error))
     }
 
-    fn write(&mut self) -> Result<(), KvError> {
+    /// Writes the batch; tells whether there was anything to write.
+    fn write(&mut self) -> Result<bool, KvError> {
         let batch = self.ledger.take_batch();
         if batch.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        if self.unsynced_since.is_none() {
-            self.unsynced_since = Some(self.ledger.clock().instant());
+        if let Syncing::Between { unsynced_since } = &mut self.syncing
+            && unsynced_since.is_none()
+        {
+            *unsynced_since = Some(self.ledger.clock().instant());
         }
-        self.kv.write(batch)
+        self.kv.write(batch)?;
+        Ok(true)
     }
 
+    /// Syncs, unless that is done by somebody else.
     fn sync(&mut self) -> Result<(), KvError> {
-        if self.unsynced_since.is_some() {
+        if let Syncing::Between { unsynced_since } = &mut self.syncing
+            && unsynced_since.is_some()
+        {
             self.kv.sync()?;
-            self.unsynced_since = None;
+            *unsynced_since = None;
         }
         Ok(())
     }
@@ -438,6 +599,13 @@ impl Writer {
     }
 
     pub(super) fn close(&mut self) -> Result<(), KvError> {
+        let unsynced_since = Some(self.ledger.clock().instant());
+        if let Syncing::Beside(syncer) = mem::replace(&mut self.syncing, Syncing::Between { unsynced_since }) {
+            syncer.finish();
+            if let Some(failure) = self.health.failure() {
+                return Err(KvError::new("closing", failure));
+            }
+        }
         self.write()?;
         // Everything must be on disk before the mark goes, or a stop between the two would look clean.
         self.sync()?;
@@ -446,6 +614,15 @@ impl Writer {
         self.sync()?;
         self.kv.close()
     }
+}
+
+/// What one group came to.
+#[derive(Default)]
+struct Group {
+    durable: Decided,
+    relaxed: Decided,
+    /// The deliveries that relaxed changes settled.
+    settled: Vec<(SubscriptionId, DeliveryId)>,
 }
 
 /// What a panic said.
@@ -458,18 +635,23 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn job(queue: QueueName, bytes: usize) -> Job {
-        Job { queue, durability: Durability::Durable, bytes, decide: Box::new(|_| Ok(Box::new(|| ()))) }
+    fn job(queue: QueueName, bytes: usize, writes: usize) -> Job {
+        let terms = Terms { queue, durability: Durability::Durable, bytes, writes, settles: None };
+        Job { terms, decide: Box::new(|_| Ok(Box::new(|| ()))) }
     }
 
     /// How many accepts and others are in the next group.
-    fn sizes(accepts: usize, others: usize, bytes: usize) -> (usize, usize) {
+    fn taken(accepts: (usize, usize), others: (usize, usize), bytes: usize, writes_max: usize) -> (usize, usize) {
         let mut waiting = Waiting::default();
-        waiting.accepts.extend((0..accepts).map(|_| job(QueueName::Accepts, bytes)));
-        waiting.others.extend((0..others).map(|_| job(QueueName::Others, bytes)));
-        let group = waiting.group();
-        let accepts = group.iter().filter(|job| job.queue == QueueName::Accepts).count();
+        waiting.accepts.extend((0..accepts.0).map(|_| job(QueueName::Accepts, bytes, accepts.1)));
+        waiting.others.extend((0..others.0).map(|_| job(QueueName::Others, bytes, others.1)));
+        let group = waiting.group(writes_max);
+        let accepts = group.iter().filter(|job| job.terms.queue == QueueName::Accepts).count();
         (accepts, group.len() - accepts)
+    }
+
+    fn sizes(accepts: usize, others: usize, bytes: usize) -> (usize, usize) {
+        taken((accepts, 1), (others, 1), bytes, usize::MAX)
     }
 
     #[test]
@@ -483,7 +665,39 @@ mod tests {
     }
 
     #[test]
+    fn only_a_few_settlements_wait_for_more() {
+        let settles = || {
+            let mut settle = job(QueueName::Others, 1, 4);
+            settle.terms.durability = Durability::Relaxed;
+            settle
+        };
+        let mut waiting = Waiting::default();
+        assert!(!waiting.is_few());
+        waiting.others.extend((1..GATHER_CHANGES).map(|_| settles()));
+        assert!(waiting.is_few());
+        waiting.others.push_back(settles());
+        assert!(!waiting.is_few());
+        waiting.others.truncate(1);
+        waiting.accepts.push_back(job(QueueName::Accepts, 1, 1));
+        assert!(!waiting.is_few());
+        waiting.accepts.clear();
+        waiting.others.push_back(job(QueueName::Others, 1, 1));
+        assert!(!waiting.is_few());
+    }
+
+    #[test]
     fn large_changes_make_small_groups_and_starve_nobody() {
         assert_eq!(sizes(100, 100, 3 << 20), (2, 2));
+    }
+
+    #[test]
+    fn changes_of_many_writes_make_small_groups_and_starve_nobody() {
+        // Calls of 100 events with one delivery each, beside settlements.
+        assert_eq!(taken((64, 500), (0, 4), 1, 1_024), (3, 0));
+        assert_eq!(taken((64, 500), (32, 4), 1, 1_024), (2, 32));
+        assert_eq!(taken((64, 500), (1_000, 4), 1, 1_024), (2, 64));
+        // A single call may be larger than a group.
+        assert_eq!(taken((64, 5_000), (32, 4), 1, 1_024), (1, 32));
+        assert_eq!(taken((0, 0), (64, 5_000), 1, 1_024), (0, 1));
     }
 }

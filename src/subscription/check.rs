@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::credentials::check_credentials;
+use super::signing::check_signing;
 use super::spec::{
     ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, SubscriptionSpec,
     TIMEOUT_MAX_MS,
 };
+use super::tls::check_tls;
 use super::{Filter, ResponseRule, SubscriptionRules};
 use crate::event::catalogue::{self, FieldType};
 use crate::event::{EventType, EventTypePattern};
@@ -30,7 +33,9 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    fn new(pointer: &str, code: &str, detail: impl Into<String>) -> Self {
+    /// What is wrong with the field at `pointer`.
+    #[must_use]
+    pub fn new(pointer: &str, code: &str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into(), finding: None }
     }
 }
@@ -136,6 +141,9 @@ pub fn check(
         }
     }
     check_templates(spec, names, &event_types, &mut faults);
+    check_signing(spec, &mut faults);
+    check_credentials(spec, &mut faults);
+    check_tls(spec, &mut faults);
     let (minimum_delay, request_interval) = check_limits(spec, &mut faults);
     check_retry(&spec.retry, &mut faults);
     let success_response = check_rule(spec.success_response.as_deref(), "/success_response", &mut faults);
@@ -156,18 +164,19 @@ pub fn check(
     Ok((rules, faults.warnings))
 }
 
+/// What was found so far.
 #[derive(Default)]
-struct Faults {
+pub(super) struct Faults {
     errors: Vec<FieldError>,
     warnings: Vec<SubscriptionWarning>,
 }
 
 impl Faults {
-    fn add(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
+    pub fn add(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
         self.errors.push(FieldError::new(pointer, code, detail));
     }
 
-    fn warn(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
+    pub fn warn(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
         self.warnings.push(SubscriptionWarning { pointer: pointer.into(), code: code.into(), detail: detail.into() });
     }
 }
@@ -395,12 +404,12 @@ fn check_rule(text: Option<&str>, pointer: &str, faults: &mut Faults) -> Option<
     }
 }
 
-fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// Headers that frame the message: a caller who could set them could break the request apart.
-fn is_reserved_header(name: &str) -> bool {
+pub(super) fn is_reserved_header(name: &str) -> bool {
     ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive", "proxy-connection"]
         .iter()
         .any(|reserved| name.eq_ignore_ascii_case(reserved))

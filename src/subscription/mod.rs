@@ -1,22 +1,33 @@
 //! Who wants it: endpoint, filter, template source, response rules, limits.
 //!
 //! A [`SubscriptionSpec`] is the JSON that a caller writes and reads; a [`Subscription`] is one whose
-//! every part was checked. Nothing here stores, sends or renders.
+//! every part was checked. Its secrets are
+//! beside the spec, never in it. Nothing here stores, sends, signs or renders.
 
 mod check;
+mod credentials;
 mod filter;
 mod preset;
 mod response_rule;
+mod secrets;
+mod signing;
 mod spec;
+mod target;
+mod tls;
 
 pub use check::{FieldError, FieldNames, SubscriptionWarning, check};
+pub use credentials::{ClientAuthentication, CredentialsSpec, SECRET_BYTES_MAX};
 pub use filter::Filter;
 pub use preset::{Preset, PresetLimit, PresetParameter, PresetReply};
 pub use response_rule::{RULE_BYTES_MAX, ResponseRule, ResponseRuleError};
+pub use secrets::{HIDDEN, SubscriptionSecrets, rotate_signing, settle_secrets, shown_header};
+pub use signing::{SIGNATURE_HEADERS, SIGNATURE_PARAMETERS, SignatureForm, SignatureVersion, SigningSpec};
 pub use spec::{
     ATTEMPTS_MAX, BodyFormat, ExponentialSpec, HeaderSpec, MINIMUM_DELAY_MAX_S, Method, Order, REQUESTS_PER_SECOND_MAX,
     REQUESTS_PER_SECOND_MIN, RateScope, RequestSpec, RetryProfile, RetrySpec, SubscriptionSpec, SubscriptionState, TIMEOUT_MAX_MS,
 };
+pub use target::literal_target;
+pub use tls::TlsSpec;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +53,8 @@ pub struct Subscription {
     pub spec: Arc<SubscriptionSpec>,
     /// The parsed parts of the spec.
     pub rules: Arc<SubscriptionRules>,
+    /// What the spec leaves out, since it is not shown.
+    pub secrets: Arc<SubscriptionSecrets>,
 }
 
 /// The parts of a spec in the form in which they are used.

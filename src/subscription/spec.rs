@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::credentials::CredentialsSpec;
+use super::signing::SigningSpec;
+use super::tls::TlsSpec;
 use crate::event::AccountId;
 use crate::template::Engine;
 
@@ -33,6 +36,15 @@ pub struct SubscriptionSpec {
     pub filter: BTreeMap<String, FilterValues>,
     /// What is sent, and where.
     pub request: RequestSpec,
+    /// How requests are signed; null for not at all.
+    #[serde(default)]
+    pub signing: Option<SigningSpec>,
+    /// What requests prove their sender with; null for nothing.
+    #[serde(default)]
+    pub credentials: Option<CredentialsSpec>,
+    /// Certificates of the connection; null for the usual.
+    #[serde(default)]
+    pub tls: Option<TlsSpec>,
     /// Least time between `occurred_at` and the first attempt, in seconds.
     #[serde(default, serialize_with = "plain::one")]
     pub minimum_delay_s: f64,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use postrider::api::{Access, calls};
 use postrider::clock::{ScriptedClock, Timestamp};
 use postrider::queue::{Account, Actor, AuditQuery, Queue, RetentionSettings, sweep};
+use postrider::rng::SystemRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
 use serde_json::{Value, json};
 
@@ -56,6 +58,22 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
         ("PUT", "", whole, "subscription.changed", json!(["/request/headers"])),
         ("PATCH", "", json!({"name": "m", "request": {"method": "POST"}}), "subscription.changed", json!(["/name", "/request/method"])),
         ("PATCH", "", json!({"state": "paused"}), "subscription.paused", json!(["/state"])),
+        // What is secret is told by where it stands, like everything else.
+        (
+            "PATCH",
+            "",
+            json!({"credentials": {"type": "bearer", "token": "canary-secret"}, "signing": {"version": "v1"}}),
+            "subscription.changed",
+            json!(["/signing", "/credentials", "/signing/secret", "/credentials/token"]),
+        ),
+        ("PATCH", "", json!({"credentials": {"token": "canary-secret-2"}}), "subscription.changed", json!(["/credentials/token"])),
+        (
+            "POST",
+            "/signing/rotate",
+            json!({}),
+            "subscription.secret_rotated",
+            json!(["/signing/rotated_at", "/signing/previous_until", "/signing/secret"]),
+        ),
     ] {
         let answer = holder.send(method, &format!("{path}{suffix}"), &[], body.to_string().as_bytes()).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -201,7 +219,8 @@ async fn entries_are_removed_when_they_are_old_enough() {
     let clock = Arc::new(ScriptedClock::starting_at(Timestamp::from_unix_ms(1_732_233_600_000)));
     let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
     let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
-    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400)).await.unwrap());
+    let vault = Vault::new(MasterKeys::draw(&SystemRng), Arc::new(SystemRng));
+    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap());
     let days = |count: u64| Duration::from_secs(count * 86_400);
     let create = async |id: String| {
         let account = Account { id: id.parse().unwrap(), name: id, fields: Vec::new(), created_at: Timestamp::default() };

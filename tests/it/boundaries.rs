@@ -71,6 +71,7 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/accounts", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/accounts", Thing::Nothing, Operator, 409, r#"{"id":"acme"}"#),
         case("GET", "/v1/accounts/{id}", Thing::Account, Object, 200, ""),
+        case("GET", "/v1/export", Thing::Nothing, Operator, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
         case("GET", "/v1/events/{id}", Thing::Event, Object, 200, ""),
@@ -82,6 +83,7 @@ fn cases() -> Vec<Case> {
         case("DELETE", "/v1/subscriptions/{id}", Thing::Subscription, Object, 204, ""),
         case("POST", "/v1/subscriptions/{id}/pause", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/resume", Thing::Subscription, Object, 200, ""),
+        case("POST", "/v1/subscriptions/{id}/signing/rotate", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/test", Thing::Subscription, Object, 200, ""),
         case("GET", "/v1/stats", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/replays", Thing::Nothing, Anybody, 200, ""),
@@ -189,7 +191,7 @@ impl World {
     /// A paused subscription of an account; its URL names the account.
     async fn subscribe(&self, account: &str) -> String {
         let url = format!("http://127.0.0.1:9/{account}?i={{ActionId}}");
-        let body = json!({"account": account, "name": account, "event_types": ["action.*"], "request": {"url": url}, "state": "paused"});
+        let body = json!({"account": account, "name": account, "event_types": ["action.*"], "request": {"url": url}, "state": "paused", "signing": {}});
         let created = self.running.client.post("/v1/subscriptions", body).await;
         assert_eq!(created.status, 201, "{}", created.body);
         created.json()["id"].as_str().unwrap().to_owned()

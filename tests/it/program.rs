@@ -36,6 +36,24 @@ fn a_delivery_is_shown_without_a_server() {
     assert!(String::from_utf8_lossy(&blocked.stdout).contains("blocked:"));
 }
 
+#[test]
+fn a_dry_run_is_signed_and_shows_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sub.json");
+    let subscription = r#"{"account":"acme","name":"x","event_types":["action.*"],"signing":{},"credentials":{"type":"bearer","token":"geheim"},
+        "request":{"url":"https://t.example/?i={ActionId}","headers":[{"name":"Cookie","value":"geheim"}]}}"#;
+    std::fs::write(&file, subscription).unwrap();
+    let arguments = ["send", "--subscription", file.to_str().unwrap(), "--event", "examples/events/action.tracked.json", "--dry-run"];
+    let output = postrider(&arguments);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && !out.contains("geheim") && !err.contains("geheim"), "{out}{err}");
+    assert!(out.contains("&webhook_signature=v1.") && out.contains("Authorization: (secret)") && out.contains("Cookie: (secret)"), "{out}");
+    assert!(err.contains("signing secret, made for this run: whsec_"), "{err}");
+    std::fs::write(&file, subscription.replace(r#","token":"geheim""#, "")).unwrap();
+    let output = postrider(&arguments);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/credentials/token: `token` is not known; send it (secret_missing)"));
+}
+
 /// Runs the program with `input` as its standard input.
 fn postrider_with(input: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     use std::io::Write;

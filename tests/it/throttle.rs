@@ -10,6 +10,7 @@ use postrider::queue::{Key, Queue};
 use postrider::request::guard::{Guard, GuardSettings};
 use postrider::request::send::ScriptedTransport;
 use postrider::rng::SystemRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
 use serde_json::json;
 use tokio::time::Instant;
@@ -38,7 +39,8 @@ impl Clock for TestClock {
 async fn api(clock: Arc<TestClock>) -> Client {
     let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
     let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
-    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400)).await.unwrap());
+    let vault = Vault::new(MasterKeys::draw(&SystemRng), Arc::new(SystemRng));
+    let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap());
     let key = "a key for this test alone";
     let state = ApiState {
         metrics: MetricsReaders::Loopback,

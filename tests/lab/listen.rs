@@ -1,7 +1,7 @@
 //! `postrider listen`: what it answers, and what it prints.
 
 use postrider::clock::{Clock, SystemClock};
-use postrider::request::sign::SigningKey;
+use postrider::request::sign::{SigningKey, sign_query};
 
 use crate::program::{Files, Listener, run};
 
@@ -63,7 +63,7 @@ fn requests_are_printed_for_people_and_cannot_steer_the_terminal() {
 fn signatures_are_checked_per_request() {
     let files = Files::new();
     let secret = format!("@{}", files.write("secret", &format!("{SECRET}\n")));
-    let listener = Listener::start(&["--json", "--once", "4", "--secret", &secret]);
+    let listener = Listener::start(&["--json", "--once", "5", "--secret", &secret]);
     let key: SigningKey = SECRET.parse().unwrap();
     let now = SystemClock.now();
     let seconds = now.unix_ms() / 1_000;
@@ -75,10 +75,14 @@ fn signatures_are_checked_per_request() {
     listener.post("/", &headers(seconds, &signature), "{ }");
     listener.post("/", &headers(0, &key.sign("msg_1", "1970-01-01T00:00:00Z".parse().unwrap(), b"{}")), "{}");
     listener.post("/", "", "{}");
+    let mut url = "/pb?a=1".to_owned();
+    sign_query(&mut url, "msg_1", now, &[&key]).unwrap();
+    listener.post(&url, "", "");
     let lines = listener.printed_lines();
     let checks: Vec<_> = lines.iter().filter(|line| line["type"] == "request").map(|line| line["signature"].clone()).collect();
     assert_eq!((&checks[0]["ok"], &checks[0]["version"]), (&true.into(), &"v1".into()));
-    let codes: Vec<_> = checks[1..].iter().map(|check| check["code"].as_str().unwrap()).collect();
+    assert_eq!((&checks[4]["ok"], &checks[4]["version"]), (&true.into(), &"v1".into()), "a signed query");
+    let codes: Vec<_> = checks[1..4].iter().map(|check| check["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["no_match", "too_old", "missing"]);
     assert!(!lines.iter().any(|line| line.to_string().contains(SECRET)));
 }

@@ -48,6 +48,25 @@ fn the_public_vectors_hold() {
 }
 
 #[test]
+fn a_signed_query_is_taken_as_a_url_or_its_path_and_query() {
+    // The example of docs/signatures.md.
+    let page = include_str!("../../docs/signatures.md");
+    let target = page.lines().find(|line| line.starts_with("/postback?cid=1001")).unwrap();
+    let check = |url: &str, more: &[&str]| {
+        run_with(&[&["verify", "--secret", VECTORS[0][3], "--now", "1614265330", "--url", url][..], more].concat(), "")
+    };
+    for url in [target.to_owned(), format!("https://tracker.example:8443{target}#top")] {
+        let run = check(&url, &[]);
+        assert_eq!((run.code, run.out.as_str()), (0, "good: a v1 signature matches, made 0 s ago\n"), "{}", run.err);
+    }
+    assert_eq!(check(&target.replace("payout=5.00", "payout=50.00"), &["--json"]).json()["code"], "no_match");
+    let unsigned = check("/postback?cid=1001", &[]);
+    assert!(unsigned.code == 1 && unsigned.err.contains("the query is not signed"), "{}", unsigned.err);
+    assert_eq!(check(target, &["--id", "x"]).code, 2, "either the URL or the parts");
+    assert_eq!(run_with(&["verify", "--secret", VECTORS[0][3]], "").code, 2);
+}
+
+#[test]
 fn what_was_changed_or_is_out_of_time_does_not_hold() {
     for vector in VECTORS {
         let [id, timestamp, body, secret, signature] = vector;

@@ -2,15 +2,17 @@
 //!
 //! It listens on a port of its own, reads requests, remembers them, and does with the connection what
 //! the [`Script`] says. It speaks plain HTTP/1.1 over raw TCP, so that it can also break the rules.
-//! [`tls`] holds the same over TLS, for one connection at a time.
+//! [`tls`] holds receivers over TLS, [`http2`] one for scripted frames, [`tunnel`] a proxy.
 //!
 //! It stops, with all its connections, when it is dropped.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod http2;
 mod read;
 mod script;
 pub mod tls;
+pub mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Arrived {
     pub number: usize,
     /// Which connection it came on, from 1.
     pub connection: usize,
+    /// Where the connection came from.
+    pub from: SocketAddr,
     /// When its last byte came.
     pub at: Instant,
     /// The method.
@@ -147,12 +151,13 @@ async fn accept(listener: TcpListener, script: Script, seen: Arc<Seen>) {
 /// Runs the script on one connection. Whatever the other side does wrong ends it.
 async fn serve(mut stream: TcpStream, connection: usize, script: Script, seen: Arc<Seen>) {
     let _ = stream.set_nodelay(true);
+    let Ok(from) = stream.peer_addr() else { return };
     if !script.before_reading.is_empty() && script::run(&script.before_reading, &mut stream, &seen.bytes_sent).await == After::Over {
         return;
     }
     let mut buffer = Vec::new();
     while let Ok(Some(request)) = read::request(&mut stream, &mut buffer).await {
-        let arrived = seen.remember(request, connection);
+        let arrived = seen.remember(request, connection, from);
         let steps = (script.answer)(&arrived);
         if script::run(&steps, &mut stream, &seen.bytes_sent).await == After::Over {
             return;
@@ -161,10 +166,10 @@ async fn serve(mut stream: TcpStream, connection: usize, script: Script, seen: A
 }
 
 impl Seen {
-    fn remember(&self, request: read::Request, connection: usize) -> Arrived {
+    fn remember(&self, request: read::Request, connection: usize, from: SocketAddr) -> Arrived {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let read::Request { method, target, headers, body } = request;
-        let arrived = Arrived { number: requests.len() + 1, connection, at: SystemClock.instant(), method, target, headers, body };
+        let arrived = Arrived { number: requests.len() + 1, connection, from, at: SystemClock.instant(), method, target, headers, body };
         requests.push(arrived.clone());
         drop(requests);
         self.changed.notify_waiters();

@@ -12,6 +12,8 @@ use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
 use postrider::queue::{Accepted, Account, Actor, DeliveryQuery, IncomingEvent, Queue, run_replays};
 use postrider::request::send::ScriptedTransport;
+use postrider::rng::SeededRng;
+use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use postrider::subscription::SubscriptionSpec;
 use serde_json::{Value, json};
@@ -196,7 +198,9 @@ impl World {
 }
 
 async fn open_queue(store: &Arc<dyn Store>, clock: &Arc<ScriptedClock>, tag: u64) -> Arc<Queue> {
-    Arc::new(Queue::open(store.clone(), clock.clone(), tag, Duration::from_secs(86_400)).await.unwrap())
+    // The same keys in every life.
+    let vault = Vault::new(MasterKeys::draw(&SeededRng::new(7)), Arc::new(SeededRng::new(tag)));
+    Arc::new(Queue::open(store.clone(), clock.clone(), tag, Duration::from_secs(86_400), vault).await.unwrap())
 }
 
 /// The most requests within any half-open window of `span_ms`, by the times of the requests.

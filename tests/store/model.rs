@@ -134,6 +134,7 @@ async fn play(kind: Kind, changes: Vec<Change>) {
         assert_eq!((delivery.state.name(), delivery.attempts), (owed.state, owed.attempts), "{id}");
         assert_eq!(world.store().attempts(id).await.unwrap().len(), owed.attempts as usize);
     }
+    super::archive::assert_restorable(&world).await;
     let listed = world.store().deliveries(&postrider::store::DeliveryQuery { limit: 10_000, ..Default::default() }).await.unwrap();
     assert_eq!(listed.items.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), model.owed.keys().rev().copied().collect::<Vec<_>>());
     world.check_counts().await;

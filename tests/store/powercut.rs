@@ -28,6 +28,8 @@ use super::world::{Build, START, at, event, settlement, sub};
 const IMAGES: u64 = 40;
 /// Set to make more images.
 const IMAGES_VARIABLE: &str = "POSTRIDER_POWERCUT_IMAGES";
+/// The engine's cache in the child: small, so that pages are read again.
+const CACHE_BYTES: u64 = 4 << 20;
 /// Set for the child: which engine, and how it syncs.
 const CHILD: &str = "POWERCUT_CHILD";
 const FOLDER: &str = "POWERCUT_DIR";
@@ -261,10 +263,10 @@ fn numbered(number: u32) -> postrider::store::NewEvent {
 }
 
 fn open_store(mode: &str, folder: &Path) -> Result<EmbeddedStore, String> {
-    let options = StoreOptions { tag: 9, engine_cache_bytes: 4 << 20, ..StoreOptions::default() };
+    let options = StoreOptions { tag: 9, engine_cache_bytes: Some(CACHE_BYTES), ..StoreOptions::default() };
     if mode == "sled-flush-only" {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-        let sled = SledOptions { cache_bytes: options.engine_cache_bytes, sync: SledSync::FlushOnly };
+        let sled = SledOptions { cache_bytes: CACHE_BYTES, sync: SledSync::FlushOnly };
         let kv = SledKv::open(folder, &sled).map_err(|error| error.to_string())?;
         return EmbeddedStore::threaded(kv, options).map_err(|error| error.to_string());
     }

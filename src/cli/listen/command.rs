@@ -21,7 +21,7 @@ use crate::cli::input::read_text;
 use crate::cli::serve::stop_signal;
 use crate::cli::verify::read_keys;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::request::sign::{Signed, TOLERANCE, VerifyingKey, verify};
+use crate::request::sign::{Signed, SignedQuery, TOLERANCE, VerifyingKey, verify};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -142,6 +142,11 @@ impl Desk {
     fn check_signature(&self, arrived: &Arrived, now: Timestamp) -> SignatureCheck {
         if self.keys.is_empty() {
             return SignatureCheck::NotAsked;
+        }
+        if arrived.header("webhook-signature").is_none()
+            && let Some(query) = SignedQuery::parse(&arrived.target)
+        {
+            return SignatureCheck::Checked(verify(&query.signed(), &self.keys, now, TOLERANCE));
         }
         let mut values = [""; 3];
         for (name, value) in ["webhook-id", "webhook-timestamp", "webhook-signature"].into_iter().zip(&mut values) {

@@ -31,9 +31,15 @@ pub trait Lookup: fmt::Debug + Send + Sync {
 /// Why a name gave no address. Without the name, which the one who asked knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// The resolver answered that there is none, or did not answer usefully.
+    /// The resolver answered that there is none.
     #[error("{reason}")]
     NotFound {
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The resolver could not tell: it got no answer, or one that is no use. Asked again, it may know.
+    #[error("{reason}")]
+    Unanswered {
         /// What the resolver said.
         reason: String,
     },
@@ -75,17 +81,25 @@ pub enum ResolveError {
 
 /// Looks `host` up once and returns the addresses that may be connected to, at most [`ADDRESSES_MAX`].
 ///
+/// With `own_port`, a port on which we listen ourselves, our own addresses are not among them.
+///
 /// # Errors
 /// [`ResolveError::Blocked`] if there are addresses and none is allowed, else [`ResolveError::Lookup`].
-pub async fn resolve(guard: &Guard, lookup: &dyn Lookup, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+pub async fn resolve(guard: &Guard, lookup: &dyn Lookup, host: &str, own_port: Option<u16>) -> Result<Vec<IpAddr>, ResolveError> {
     let mut addresses = lookup.lookup(host).await.map_err(|error| ResolveError::Lookup { host: host.into(), error })?;
     if addresses.is_empty() {
         let error = LookupError::NotFound { reason: "the name has no address".into() };
         return Err(ResolveError::Lookup { host: host.into(), error });
     }
-    addresses.retain(|address| guard.check_address(*address).is_ok());
+    let found = addresses.clone();
+    addresses.retain(|address| guard.check_target(*address, own_port).is_ok());
     addresses.truncate(ADDRESSES_MAX);
-    if addresses.is_empty() { Err(ResolveError::Blocked { host: host.into() }) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        // For the operator alone; the owner of the subscription is not told what the name leads to.
+        tracing::info!(host, addresses = ?found, "none of the addresses of this host is sent to");
+        return Err(ResolveError::Blocked { host: host.into() });
+    }
+    Ok(addresses)
 }
 
 /// Limits of [`SystemLookup`].
@@ -164,15 +178,30 @@ impl SystemLookup {
     }
 }
 
-/// A resolver's own failures carry no number of the operating system.
+/// What the system's resolver says of a name that has no address, in the words of the C libraries (glibc,
+/// musl, BSD and macOS). The standard library passes on the text alone, in English whatever the locale.
+const NO_SUCH_NAME: [&str; 6] = [
+    "name or service not known",
+    "no address associated with hostname",
+    "name does not resolve",
+    "name has no usable address",
+    "nodename nor servname provided, or not known",
+    "no address associated with nodename",
+];
+
+/// A resolver's own failures carry no number of the operating system. A text that is not known counts
+/// as no answer: to ask again in vain costs less than to give up a delivery because of a resolver.
 fn lookup_error(error: &io::Error) -> LookupError {
-    match error.raw_os_error() {
-        Some(_) => LookupError::Local { reason: error.to_string() },
-        None => {
-            let text = error.to_string();
-            let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-            LookupError::NotFound { reason: reason.to_lowercase() }
-        }
+    if error.raw_os_error().is_some() {
+        return LookupError::Local { reason: error.to_string() };
+    }
+    let text = error.to_string();
+    let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase();
+    // A name that the library does not even ask for.
+    if error.kind() == io::ErrorKind::InvalidInput || NO_SUCH_NAME.contains(&reason.as_str()) {
+        LookupError::NotFound { reason }
+    } else {
+        LookupError::Unanswered { reason }
     }
 }
 
@@ -206,7 +235,7 @@ mod tests {
     }
 
     async fn resolved(answer: &[&'static str]) -> Result<Vec<String>, ResolveError> {
-        let found = resolve(&Guard::new(GuardSettings::default()), &Answer(answer.to_vec()), "a.example").await?;
+        let found = resolve(&Guard::new(GuardSettings::default()), &Answer(answer.to_vec()), "a.example", None).await?;
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
@@ -222,6 +251,32 @@ mod tests {
     async fn a_blocked_name_does_not_tell_its_addresses() {
         let text = resolved(&["10.1.2.3"]).await.unwrap_err().to_string();
         assert!(!text.contains("10.1"), "{text}");
+    }
+
+    #[test]
+    fn c14_a_resolver_without_an_answer_is_told_from_a_name_without_address() {
+        let said = |text: &str| lookup_error(&io::Error::other(format!("failed to lookup address information: {text}")));
+        for text in ["Name or service not known", "No address associated with hostname", "Name does not resolve"] {
+            assert_eq!(said(text), LookupError::NotFound { reason: text.to_lowercase() });
+        }
+        for text in ["Temporary failure in name resolution", "Try again", "Non-recoverable failure in name resolution", "System error"] {
+            assert_eq!(said(text), LookupError::Unanswered { reason: text.to_lowercase() });
+        }
+        let descriptors = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        assert!(matches!(lookup_error(&descriptors), LookupError::Local { .. }));
+    }
+
+    /// The words of the library that is linked; `.invalid` has no names (RFC 6761, 6.4), and a resolver
+    /// without a network has no answer.
+    #[tokio::test]
+    async fn c14_the_words_of_the_systems_resolver_are_known() {
+        let lookup = SystemLookup::new(SystemLookupSettings::default(), Arc::new(SystemClock));
+        let (none, too_long) = (lookup.lookup("nobody.invalid").await, lookup.lookup(&"a".repeat(300)).await);
+        assert!(
+            matches!(none, Err(LookupError::NotFound { .. } | LookupError::Unanswered { .. } | LookupError::TimedOut { .. })),
+            "{none:?}"
+        );
+        assert!(matches!(too_long, Err(LookupError::NotFound { .. } | LookupError::Unanswered { .. })), "{too_long:?}");
     }
 
     #[tokio::test]

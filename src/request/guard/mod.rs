@@ -18,14 +18,22 @@
 //! refusal for our own networks (`allow_private`), for a range (`allow`), and add one (`deny`, which
 //! wins). Addresses of cloud metadata services hand out credentials; they are lifted one by one only.
 //!
+//! Our own listener is never sent to, under none of this machine's addresses, unless `allow` names
+//! the address. Of a name with allowed and other addresses only the allowed are used: the others are
+//! often a mistake of the name's owner, and are never connected to. Texts of refusals say nothing that
+//! was looked up: names and addresses inside our network stay ours.
+//!
 //! Not covered: a proxy that resolves names itself, and what a receiver does with a request.
 
 mod address;
+mod host;
+mod listener;
 mod lookup;
 mod policy;
 mod target;
 
 pub use address::{AddressClass, classify};
+pub use host::{HostPattern, HostPatternError};
 pub use lookup::{ADDRESSES_MAX, Lookup, LookupError, ResolveError, SystemLookup, SystemLookupSettings, resolve};
 pub use policy::{Guard, GuardSettings, Refused, RefusedKind};
 pub use target::{TARGET_BYTES_MAX, parse_target};

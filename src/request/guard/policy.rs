@@ -1,12 +1,14 @@
 //! The guard: settings, and the questions it answers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::address::{AddressClass, classify, embedded};
+use super::host::HostPattern;
+use super::listener::reaches;
 use crate::attempt::{Failure, FailureKind};
 
 /// What an operator lifts and adds.
@@ -22,6 +24,10 @@ pub struct GuardSettings {
     pub deny: Vec<IpNet>,
     /// The only ports that are sent to; none for all.
     pub ports: Option<Vec<u16>>,
+    /// Host names that are never sent to, whatever their addresses.
+    pub deny_hosts: Vec<HostPattern>,
+    /// Where we listen ourselves. Never sent to unless `allow` names the address.
+    pub listeners: Vec<SocketAddr>,
 }
 
 impl GuardSettings {
@@ -122,8 +128,8 @@ impl Guard {
             });
         }
         match url.host() {
-            Some(Host::Ipv4(address)) => self.check_address(address.into()),
-            Some(Host::Ipv6(address)) => self.check_address(address.into()),
+            Some(Host::Ipv4(address)) => self.check_target(address.into(), Some(port)),
+            Some(Host::Ipv6(address)) => self.check_target(address.into(), Some(port)),
             Some(Host::Domain(name)) => self.check_name(name),
             None => Err(Refused::bad_url("the URL has no host; write one after `https://`")),
         }
@@ -140,6 +146,28 @@ impl Guard {
                 .map_err(|why| Refused::address(format!("the address `{address}` is not sent to: it stands for `{inner}`, {why}")))?;
         }
         Ok(())
+    }
+
+    /// Checks one address, and whether it is ourselves that would be reached at `port`, if one is given.
+    ///
+    /// # Errors
+    /// [`Refused`] as [`Self::check_address`], and for our own listener.
+    pub fn check_target(&self, address: IpAddr, port: Option<u16>) -> Result<(), Refused> {
+        self.check_address(address)?;
+        let ours = port.is_some_and(|port| {
+            let target = SocketAddr::new(address, port);
+            self.settings.listeners.iter().any(|listener| reaches(target, *listener))
+        });
+        if ours && !self.settings.allow.iter().any(|range| range.contains(&address)) {
+            return Err(Refused::address(format!("the address `{address}` is not sent to: this server itself listens there")));
+        }
+        Ok(())
+    }
+
+    /// The port of `url` if we listen on it ourselves, so that the addresses of its host are checked for that.
+    #[must_use]
+    pub fn own_port(&self, url: &Url) -> Option<u16> {
+        url.port_or_known_default().filter(|port| self.settings.listeners.iter().any(|listener| listener.port() == *port))
     }
 
     fn check_form_of(&self, address: IpAddr) -> Result<(), &'static str> {
@@ -160,6 +188,9 @@ impl Guard {
 
     fn check_name(&self, name: &str) -> Result<(), Refused> {
         let name = name.strip_suffix('.').unwrap_or(name);
+        if self.settings.deny_hosts.iter().any(|pattern| pattern.matches(name)) {
+            return Err(Refused::address(format!("the host `{name}` is not sent to: it is on the operator's list of denied hosts")));
+        }
         let refuse = |class: AddressClass| Refused::address(format!("the host `{name}` is not sent to: it is {}", class.as_str()));
         let is_or_is_below = |parent: &str| {
             let start = name.len().checked_sub(parent.len());
@@ -320,7 +351,7 @@ mod tests {
             allow_private: true,
             allow: ranges(&["0.0.0.0/0", "::/0"]),
             deny: ranges(&["10.9.0.0/16", "93.184.215.14/32"]),
-            ports: None,
+            ..Default::default()
         });
         for (text, allowed) in [
             ("10.1.2.3", true),
@@ -371,6 +402,49 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn d22_denied_hosts_are_refused_whatever_is_allowed() {
+        let guard = guard(GuardSettings {
+            allow_private: true,
+            allow: ranges(&["0.0.0.0/0", "::/0"]),
+            deny_hosts: ["victim.example", "*.bank.example", "localhost"].map(|text| text.parse().unwrap()).into(),
+            ..Default::default()
+        });
+        for (host, allowed) in [
+            ("victim.example", false),
+            ("VICTIM.example.", false),
+            ("www.victim.example", true),
+            ("www.bank.example", false),
+            ("bank.example", true),
+            ("localhost", false),
+            ("127.0.0.1", true),
+        ] {
+            let checked = guard.check_url(&parse_target(&format!("https://{host}/")).unwrap());
+            assert_eq!(checked.map_err(|refused| refused.kind), if allowed { Ok(()) } else { Err(RefusedKind::Address) }, "{host}");
+        }
+    }
+
+    #[test]
+    fn d7_our_own_listener_is_refused_unless_it_is_allowed_by_name() {
+        let settings = GuardSettings { allow_private: true, listeners: vec!["127.0.0.1:8080".parse().unwrap()], ..Default::default() };
+        let allowing = GuardSettings { allow: ranges(&["127.0.0.0/8"]), ..settings.clone() };
+        let (refuses, allows) = (guard(settings), guard(allowing));
+        for (url, own) in [
+            ("http://127.0.0.1:8080/", true),
+            ("http://2130706433:8080/", true),
+            ("http://127.0.0.1:8081/", false),
+            ("http://127.0.0.1/", false),
+            ("http://127.0.0.2:8080/", false),
+        ] {
+            let url = parse_target(url).unwrap();
+            assert_eq!(refuses.check_url(&url).is_err(), own, "{url}");
+            assert_eq!(refuses.own_port(&url), (url.port() == Some(8080)).then_some(8080), "{url}");
+            assert_eq!(allows.check_url(&url), Ok(()), "{url}");
+        }
+        let web = guard(GuardSettings { listeners: vec!["127.0.0.1:80".parse().unwrap()], ..Default::default() });
+        assert_eq!(web.own_port(&parse_target("http://a.example/").unwrap()), Some(80), "the default port counts");
     }
 
     #[test]

@@ -1,23 +1,21 @@
 //! The HTTP client behind the [`Transport`].
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
-use url::Url;
+use url::{Host, Url};
 
+use super::clients::Clients;
+use super::egress::{EgressProxy, ProxyWatch};
 use super::failure::{failed, failure_of};
 use super::transport::{Outgoing, Transport};
 use crate::attempt::{Exchange, Failure, FailureKind, ReceivedResponse};
-use crate::request::guard::{Guard, Lookup, parse_target, resolve};
+use crate::request::guard::{Guard, Lookup, parse_target};
 
 /// The `User-Agent` of requests that bring none.
 pub const USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
@@ -45,6 +43,12 @@ pub struct TransportSettings {
     pub response_header_bytes_max: usize,
     /// DER certificates of authorities that are trusted beside the system's.
     pub extra_roots: Vec<Vec<u8>>,
+    /// For how many TLS identities connections are kept.
+    pub identities_max: usize,
+    /// The proxy that everything is sent through; none to connect to receivers directly.
+    pub proxy: Option<EgressProxy>,
+    /// The address of this machine that everything is sent from; none for the system's choice.
+    pub local_address: Option<IpAddr>,
 }
 
 impl TransportSettings {
@@ -62,6 +66,9 @@ impl TransportSettings {
             response_headers_max: 64,
             response_header_bytes_max: 16 * 1024,
             extra_roots: Vec::new(),
+            identities_max: 256,
+            proxy: None,
+            local_address: None,
         }
     }
 }
@@ -95,8 +102,10 @@ pub enum TransportError {
 /// Sends over the network, through the guard. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct HttpTransport {
-    client: Client,
+    clients: Arc<Clients>,
     guard: Guard,
+    proxy: Option<Arc<ProxyWatch>>,
+    local_address: Option<IpAddr>,
     connect_timeout: Duration,
     response_read_max: usize,
     response_header_bytes_max: usize,
@@ -114,40 +123,29 @@ impl HttpTransport {
     /// # Errors
     /// [`TransportError`] if the user agent or an extra root certificate cannot be used.
     pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
-        let user_agent = HeaderValue::from_str(&settings.user_agent)
-            .map_err(|_| TransportError::UserAgent { value: settings.user_agent.escape_debug().to_string() })?;
-        let resolver = GuardedResolver { guard: settings.guard.clone(), lookup: settings.lookup };
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .user_agent(user_agent)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(settings.idle_per_host)
-            .pool_idle_timeout(settings.idle_timeout)
-            .http1_max_headers(settings.response_headers_max)
-            .http2_max_header_list_size(u32::try_from(settings.response_header_bytes_max).unwrap_or(u32::MAX))
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(15))
-            .dns_resolver(resolver)
-            .tls_backend_preconfigured(tls_config(&settings.extra_roots)?)
-            .build()
-            .map_err(TransportError::Client)?;
         Ok(Self {
-            client,
+            clients: Arc::new(Clients::new(&settings)?),
             guard: settings.guard,
+            proxy: settings.proxy.is_some().then(Arc::default),
+            local_address: settings.local_address,
             connect_timeout: settings.connect_timeout,
             response_read_max: settings.response_read_max,
             response_header_bytes_max: settings.response_header_bytes_max,
         })
     }
 
-    async fn exchange(&self, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
-        let mut response = self.client.execute(request).await.map_err(|error| failure_of(&error, host, self.connect_timeout))?;
+    async fn exchange(&self, client: &Client, request: Request, host: &str, progress: &mut Progress) -> Result<ReceivedResponse, Failure> {
+        let scheme = request.url().scheme().to_owned();
+        let mut response = client.execute(request).await.map_err(|error| {
+            let of_proxy = self.proxy.as_ref().and_then(|proxy| proxy.failure_of(&error, host, &scheme));
+            of_proxy.unwrap_or_else(|| failure_of(&error, host, self.connect_timeout))
+        })?;
         let status = response.status().as_u16();
         *progress = Progress::Head { status };
-        self.check_peer(&response, host)?;
+        match &self.proxy {
+            Some(proxy) => check_answer(proxy, &response, host, &scheme)?,
+            None => self.check_peer(&response, host)?,
+        }
         let headers = self.read_headers(&response, host)?;
         let (body, truncated) = self.read_body(&mut response).await.map_err(|error| {
             let failure = failure_of(&error, host, self.connect_timeout);
@@ -156,10 +154,40 @@ impl HttpTransport {
         Ok(ReceivedResponse { status, headers, body, truncated })
     }
 
+    fn client_of(&self, outgoing: &Outgoing<'_>, url: &Url) -> Result<Client, Failure> {
+        self.clients.of(outgoing.identity, self.guard.own_port(url)).map_err(|error| {
+            tracing::error!(%error, "no client for a TLS identity");
+            failed(FailureKind::Internal, "the connection could not be set up here")
+        })
+    }
+
+    /// What the settings of the way out leave no way for.
+    fn check_way_out(&self, outgoing: &Outgoing<'_>, url: &Url) -> Result<(), Failure> {
+        let names_proxy_credentials =
+            |headers: &[(String, String)]| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
+        if self.proxy.is_some() && names_proxy_credentials(&outgoing.request.headers) {
+            let detail = "the header `proxy-authorization` would go to the operator's egress proxy; remove it";
+            return Err(failed(FailureKind::NotRendered, detail));
+        }
+        let literal_is_ipv4 = match url.host() {
+            Some(Host::Ipv4(_)) => Some(true),
+            Some(Host::Ipv6(_)) => Some(false),
+            Some(Host::Domain(_)) | None => None,
+        };
+        match (self.local_address, literal_is_ipv4) {
+            (Some(local), Some(is_ipv4)) if self.proxy.is_none() && local.is_ipv4() != is_ipv4 => {
+                let family = if is_ipv4 { "IPv6" } else { "IPv4" };
+                let host = url.host_str().unwrap_or_default();
+                Err(failed(FailureKind::Connection, format!("`{host}` cannot be reached: the operator sends from an {family} address")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The address that was connected to was checked before; this notices if the client ever changes that.
     fn check_peer(&self, response: &Response, host: &str) -> Result<(), Failure> {
         match response.remote_addr() {
-            Some(peer) if self.guard.check_address(peer.ip()).is_err() => {
+            Some(peer) if self.guard.check_target(peer.ip(), Some(peer.port())).is_err() => {
                 Err(failed(FailureKind::Blocked, format!("the connection to `{host}` led to an address that is not sent to")))
             }
             _ => Ok(()),
@@ -195,6 +223,17 @@ impl HttpTransport {
     }
 }
 
+/// Tells an answer of the proxy itself from the receiver's.
+fn check_answer(proxy: &ProxyWatch, response: &Response, host: &str, scheme: &str) -> Result<(), Failure> {
+    if scheme == "http"
+        && let Some(failure) = proxy.answer_of(response.status(), response.headers(), host)
+    {
+        return Err(failure);
+    }
+    proxy.worked();
+    Ok(())
+}
+
 /// How far an exchange came, for the sentence about a time limit.
 #[derive(Debug, Clone, Copy)]
 enum Progress {
@@ -209,15 +248,20 @@ impl Transport for HttpTransport {
         let prepared = parse_target(&request.url)
             .and_then(|url| self.guard.check_url(&url).map(|()| url))
             .map_err(Failure::from)
-            .and_then(|url| prepare(&outgoing, url));
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
+            .and_then(|url| self.check_way_out(&outgoing, &url).map(|()| url))
+            .and_then(|url| prepare(&outgoing, url))
+            .and_then(|prepared| {
+                let client = self.client_of(&outgoing, prepared.url())?;
+                Ok((prepared, client))
+            });
+        let (prepared, client) = match prepared {
+            Ok(ready) => ready,
             Err(failure) => return Exchange::Failed(failure),
         };
         let host = prepared.url().host_str().unwrap_or_default().to_owned();
         let mut progress = Progress::Nothing;
         // The client's own limits each cover a part; this one covers all, also a body that drips.
-        let outcome = tokio::time::timeout(timeout, self.exchange(prepared, &host, &mut progress)).await;
+        let outcome = tokio::time::timeout(timeout, self.exchange(&client, prepared, &host, &mut progress)).await;
         match outcome {
             Ok(Ok(response)) => Exchange::Answered(response),
             Ok(Err(failure)) => Exchange::Failed(failure),
@@ -284,40 +328,38 @@ fn is_authority(value: &str, url: &Url) -> bool {
     value.trim().eq_ignore_ascii_case(&url[url::Position::BeforeHost..url::Position::AfterPort])
 }
 
-fn tls_config(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, TransportError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(TransportError::Tls)?;
-    let extra: Vec<_> = extra_roots.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let mut extra_store = RootCertStore::empty();
-    for (index, root) in extra.iter().enumerate() {
-        extra_store.add(root.clone()).map_err(|error| TransportError::ExtraRoot { number: index + 1, error })?;
-    }
-    let mut config = match Verifier::new_with_extra_roots(extra, provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-        // An image without certificates: `http` still works, and `https` fails with a sentence that says why.
-        Err(error) => {
-            tracing::warn!(%error, "no root certificates of the system; `https` receivers will fail until they are installed");
-            builder.with_root_certificates(extra_store).with_no_client_auth()
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
 
-/// The second gate: the client connects to what this returns and looks nothing up itself.
-struct GuardedResolver {
-    guard: Guard,
-    lookup: Arc<dyn Lookup>,
-}
+    use super::*;
+    use crate::attempt::SentRequest;
+    use crate::request::guard::{GuardSettings, SystemLookup, SystemLookupSettings};
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
-        Box::pin(async move {
-            let addresses = resolve(&guard, &*lookup, name.as_str()).await?;
-            // Port 0 stands for the URL's.
-            Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
+    /// The gates before a connection are open here, as a fault in the client or in them would leave them.
+    #[tokio::test]
+    async fn d9_an_answer_from_an_address_that_is_not_sent_to_is_not_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ninside");
+            }
+        });
+        let open = Guard::new(GuardSettings { allow_private: true, ..GuardSettings::default() });
+        let lookup = Arc::new(SystemLookup::new(SystemLookupSettings::default(), Arc::new(crate::clock::SystemClock)));
+        let mut transport = HttpTransport::new(TransportSettings::new(open, lookup)).unwrap();
+        let request = SentRequest { method: "GET".into(), url: format!("http://{address}/"), headers: vec![], body: vec![] };
+        let client = transport.clients.of(None, None).unwrap();
+        let exchange = |transport: HttpTransport, client: Client| {
+            let prepared = prepare(&Outgoing::new(&request, Duration::from_secs(5)), Url::parse(&request.url).unwrap()).unwrap();
+            async move { transport.exchange(&client, prepared, "127.0.0.1", &mut Progress::Nothing).await }
+        };
+        assert_eq!(exchange(transport.clone(), client.clone()).await.unwrap().body, b"inside");
+        transport.guard = Guard::new(GuardSettings::default());
+        let failure = exchange(transport, client).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Blocked);
+        assert_eq!(failure.detail, "the connection to `127.0.0.1` led to an address that is not sent to");
     }
 }

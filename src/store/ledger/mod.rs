@@ -13,6 +13,7 @@ mod configure;
 mod overlay;
 mod prune;
 mod repair;
+mod restore;
 mod settle;
 mod state;
 

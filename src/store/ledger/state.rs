@@ -120,6 +120,11 @@ impl Ledger {
         &*self.options.clock
     }
 
+    /// The clock, for another thread.
+    pub(in crate::store) fn clock_shared(&self) -> Arc<dyn Clock> {
+        self.options.clock.clone()
+    }
+
     /// How many keys the present batch writes.
     pub(in crate::store) fn pending_writes(&self) -> usize {
         self.overlay.batch().len()

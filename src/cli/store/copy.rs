@@ -1,0 +1,64 @@
+//! `postrider store copy`.
+
+use clap::Args;
+
+use super::{each_portion, is_empty, open, open_existing};
+use crate::cli::Failure;
+use crate::cli::progress::Progress;
+use crate::store::{ConfigurationChange, EmbeddedStore, Store};
+
+#[derive(Debug, Args)]
+pub(super) struct CopyArguments {
+    /// The store that is copied, as `sled:DIR` or `redb:DIR`; no server may have it open
+    #[arg(long, value_name = "STORE")]
+    from: String,
+    /// Where to; it must be empty, or not be there yet
+    #[arg(long, value_name = "STORE")]
+    to: String,
+}
+
+pub(super) async fn run(arguments: CopyArguments) -> Result<(), Failure> {
+    if arguments.from == arguments.to {
+        return Err(Failure::usage("`--from` and `--to` name the same store; name another place for the copy"));
+    }
+    let source = open_existing(&arguments.from).await?;
+    let target = open(&arguments.to).await?;
+    let copied = copy(&source, &target, &arguments.to).await;
+    source.close().await?;
+    target.close().await?;
+    let copied = copied?;
+    println!("copied {copied} events and keys from {} to {}", arguments.from, arguments.to);
+    Ok(())
+}
+
+/// Copies everything into an empty store and compares the counts; answers how many events and keys there were.
+pub(super) async fn copy(source: &EmbeddedStore, target: &EmbeddedStore, target_name: &str) -> Result<u64, Failure> {
+    if !is_empty(target).await? {
+        return Err(Failure::usage(format!("the store `{target_name}` is not empty; copy to a new folder, so that nothing is mixed")));
+    }
+    let mut progress = Progress::new("copied", None);
+    let mut copied = 0;
+    each_portion(source, async |items| {
+        let count = items.len() as u64;
+        target.restore(items).await?;
+        copied += count;
+        progress.add(count);
+        Ok(())
+    })
+    .await?;
+    let records = source.configuration().await?;
+    let changes = records.into_iter().map(|record| ConfigurationChange::Put { record, if_absent: true }).collect();
+    target.configure(changes).await?;
+    progress.end();
+    let by_id = |mut counts: Vec<crate::store::SubscriptionCounts>| {
+        counts.sort_by_key(|counts| counts.subscription);
+        counts
+    };
+    if by_id(source.counts().await?) != by_id(target.counts().await?) {
+        return Err(anyhow::anyhow!(
+            "the copy has not the same number of deliveries; run `postrider store check` on the source, it may be damaged; the copy is left for you to look at"
+        )
+        .into());
+    }
+    Ok(copied)
+}
