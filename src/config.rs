@@ -71,6 +71,8 @@ pub struct Settings {
     pub authentication_failures_per_minute: u32,
     /// Networks of proxies whose header `X-Forwarded-For` tells the caller's address.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Families of event types that accounts of a kind may have, by the kind; a kind that is left out may have all.
+    pub account_kinds: AccountKindFamilies,
     /// Seconds that a shutdown waits for what is in flight.
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
@@ -92,6 +94,30 @@ pub enum MetricsAccess {
     Loopback,
     /// Everybody.
     Public,
+}
+
+/// Families of event types by the kind of account, by their codes such as `action_life_cycle`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountKindFamilies {
+    /// Partners.
+    pub partner: Option<Vec<String>>,
+    /// Brands.
+    pub brand: Option<Vec<String>>,
+    /// Partners that pay cashback.
+    pub cashback: Option<Vec<String>>,
+    /// Partners that run a loyalty program.
+    pub loyalty: Option<Vec<String>>,
+}
+
+impl AccountKindFamilies {
+    fn families(&self) -> impl Iterator<Item = &str> {
+        [&self.partner, &self.brand, &self.cashback, &self.loyalty].into_iter().flatten().flatten().map(String::as_str)
+    }
+}
+
+fn is_family(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Form of the log.
@@ -134,6 +160,7 @@ impl Default for Settings {
             audit_days: 365,
             authentication_failures_per_minute: 20,
             trusted_proxies: Vec::new(),
+            account_kinds: AccountKindFamilies::default(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
             metrics: MetricsAccess::default(),
@@ -234,6 +261,9 @@ impl Settings {
             let value = self.authentication_failures_per_minute.to_string();
             return outside("authentication_failures_per_minute", value, "1 to 1000000");
         }
+        if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
+            return outside("account_kinds", wrong.to_owned(), "codes of families such as `action_life_cycle`");
+        }
         Ok(())
     }
 
@@ -289,7 +319,23 @@ fn from_text(name: &str, value: &str) -> config::Value {
         let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
         return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
     }
+    if name == "account_kinds"
+        && let Some(kinds) = kinds_from_text(value)
+    {
+        return config::Value::new(origin.as_ref(), config::ValueKind::Table(kinds));
+    }
     config::Value::new(origin.as_ref(), value.to_owned())
+}
+
+/// Kinds with their families as one text: `partner=action_life_cycle,action_clearing; brand=…`.
+fn kinds_from_text(text: &str) -> Option<config::Map<String, config::Value>> {
+    let mut kinds = config::Map::new();
+    for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let (kind, families) = part.split_once('=')?;
+        let families: Vec<config::Value> = families.split(',').map(str::trim).filter(|family| !family.is_empty()).map(Into::into).collect();
+        kinds.insert(kind.trim().to_owned(), families.into());
+    }
+    Some(kinds)
 }
 
 #[cfg(test)]
@@ -307,6 +353,7 @@ mod tests {
             ("POSTRIDER_URL", "x"),
             ("HOME", "y"),
             ("POSTRIDER_DENY", "1.2.3.0/24, 4.5.6.7/32"),
+            ("POSTRIDER_ACCOUNT_KINDS", "partner=action_life_cycle, action_clearing; brand=click"),
             ("POSTRIDER_DENY_HOSTS", "a.example,*.b.example"),
             ("POSTRIDER_PORTS", "80, 443"),
             ("POSTRIDER_EGRESS_PROXY", "http://u:geheim@proxy.example:3128"),
@@ -318,6 +365,8 @@ mod tests {
         assert_eq!(settings.listen.port(), 3);
         assert_eq!((settings.retention_days, settings.allow_private, settings.in_flight_max), (8, true, 3));
         assert_eq!(settings.deny.len(), 2);
+        assert_eq!(settings.account_kinds.partner.as_deref(), Some(&["action_life_cycle".to_owned(), "action_clearing".to_owned()][..]));
+        assert!(settings.account_kinds.brand.is_some() && settings.account_kinds.loyalty.is_none());
         assert_eq!((settings.deny_hosts.len(), settings.ports.clone(), settings.egress_addresses.len()), (2, vec![80, 443], 2));
         assert_eq!(settings.egress_address, Some([192, 0, 2, 7].into()));
         assert_eq!(settings.egress_proxy.as_ref().map(Secret::expose), Some("http://u:geheim@proxy.example:3128"));
@@ -345,7 +394,6 @@ mod tests {
         for text in [
             "ports = [0]",
             "ports = [70000]",
-            "egress_addresses = [\"here\"]",
             "egress_address = \"here\"",
             "retention = 7",
             "retention_days = \"soon\"",
@@ -353,6 +401,9 @@ mod tests {
             "listen = \"here\"",
             "audit_days = 0",
             "trusted_proxies = [\"proxy\"]",
+            "egress_addresses = [\"here\"]",
+            "account_kinds = { publisher = [] }",
+            "account_kinds = { partner = [\"Action Life Cycle\"] }",
         ] {
             std::fs::write(&file, text).unwrap();
             assert!(Settings::read(Some(&file), [], &[]).is_err(), "{text}");

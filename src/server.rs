@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, MetricsReaders, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::{MetricsAccess, Settings};
+use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use crate::metrics::Metrics;
 use crate::queue::{
-    ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets, draw_key_text, run_replays,
-    sweep, unlock,
+    AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
+    draw_key_text, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -39,7 +39,7 @@ use crate::request::send::{
 };
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
-use crate::store::{self, OpenError, Store, StoreOptions};
+use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
 
 /// Time for a client to send the head of a request.
 const HEADER_READ_MAX: Duration = Duration::from_secs(15);
@@ -149,7 +149,9 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(PreciseClock::start().map_err(StartError::Clock)?);
         let rng = SystemRng;
         create_folder(&settings.data)?;
+        let metrics: Arc<Metrics> = Arc::default();
         let options = StoreOptions {
+            observer: Some(Arc::new(Counted(metrics.clone()))),
             tag: rng.bits(),
             clock: clock.clone(),
             waiting_per_subscription_max: settings.waiting_per_subscription_max,
@@ -162,7 +164,6 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
-        let metrics: Arc<Metrics> = Arc::default();
         if settings.discard_secrets {
             let count = discard_secrets(&*store).await.map_err(StartError::Discard)?;
             tracing::warn!(
@@ -174,7 +175,8 @@ impl Server {
         let vault = unlock(&*store, &source, Arc::new(rng)).await?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
         let queue = queue.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue.with_metrics(metrics.clone()));
+        let queue = queue.with_account_kinds(account_kinds(&settings.account_kinds)).with_metrics(metrics.clone());
+        let queue = Arc::new(queue);
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let guard = Guard::new(guard_settings(settings, address)?);
@@ -210,6 +212,7 @@ impl Server {
                 MetricsAccess::Loopback => MetricsReaders::Loopback,
                 MetricsAccess::Public => MetricsReaders::Everybody,
             },
+            egress_addresses: settings.egress_addresses.clone().into(),
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
@@ -294,6 +297,13 @@ impl Server {
     }
 }
 
+fn account_kinds(families: &AccountKindFamilies) -> AccountKinds {
+    let AccountKindFamilies { partner, brand, cashback, loyalty } = families;
+    let all =
+        [(AccountKind::Partner, partner), (AccountKind::Brand, brand), (AccountKind::Cashback, cashback), (AccountKind::Loyalty, loyalty)];
+    AccountKinds::new(all.into_iter().filter_map(|(kind, families)| Some((kind, families.clone()?))))
+}
+
 /// What the guard lifts and adds; what is probably not meant is told in the log.
 fn guard_settings(settings: &Settings, listener: SocketAddr) -> Result<GuardSettings, StartError> {
     let guard = GuardSettings {
@@ -322,6 +332,20 @@ fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
         check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
     }
     Ok(settings.egress_address)
+}
+
+/// Counts what the store does.
+#[derive(Debug)]
+struct Counted(Arc<Metrics>);
+
+impl StoreObserver for Counted {
+    fn written(&self, took: Duration) {
+        self.0.committed(took);
+    }
+
+    fn synced(&self, took: Duration) {
+        self.0.synced(took);
+    }
 }
 
 fn create_folder(path: &Path) -> Result<(), StartError> {

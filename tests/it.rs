@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "it/accounts.rs"]
+mod accounts;
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/cloudevents.rs"]
+mod cloudevents;
+#[path = "it/event_types.rs"]
+mod event_types;
 #[path = "it/audit.rs"]
 mod audit;
 #[path = "it/boundaries.rs"]
@@ -24,6 +30,8 @@ mod keys;
 mod kill;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/preview.rs"]
+mod preview;
 #[path = "it/manage.rs"]
 mod manage;
 #[path = "it/metrics.rs"]
@@ -34,6 +42,8 @@ mod program;
 mod receiver;
 #[path = "it/replays.rs"]
 mod replays;
+#[path = "it/routing.rs"]
+mod routing;
 #[path = "it/stats.rs"]
 mod stats;
 #[path = "receiver/mod.rs"]
@@ -48,5 +58,7 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/templates.rs"]
+mod templates;
 #[path = "it/throttle.rs"]
 mod throttle;

@@ -1,22 +1,31 @@
 //! Accounts: whose events and subscriptions.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::body::{self, Body};
 use super::caller::Caller;
 use super::page::{Listed, NO_CURSOR, Parameters, invalid_parameter};
 use super::problem::Invalid;
+use super::subscriptions::{expected_version, merge, warning_json};
 use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
-use crate::event::AccountId;
-use crate::queue::{Account, ConfigureError};
+use crate::event::catalogue::is_macro_name;
+use crate::event::{AccountId, EventTypePattern};
+use crate::queue::{Account, AccountKind, ConfigureError};
+use crate::subscription::SubscriptionWarning;
 
 /// Most extra macro names of an account.
 const FIELDS_MAX: usize = 200;
+
+/// Most entries of `allowed_event_types`.
+const ALLOWED_MAX: usize = 200;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,40 +34,122 @@ struct NewAccount {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
+    kind: Option<AccountKind>,
+    #[serde(default)]
     fields: Vec<String>,
+    #[serde(default)]
+    allowed_event_types: Option<Vec<EventTypePattern>>,
 }
 
-pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<impl IntoResponse, ApiError> {
+impl NewAccount {
+    /// The account with everything checked.
+    fn checked(self, created_at: Timestamp) -> Result<Account, ApiError> {
+        let mut errors = Vec::new();
+        let name = self.name.unwrap_or_else(|| self.id.to_string());
+        if !(1..=200).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            errors.push(Invalid::new("/name", "invalid_name", "use 1 to 200 characters, without control characters"));
+        }
+        if self.fields.len() > FIELDS_MAX {
+            errors.push(Invalid::new("/fields", "too_many_fields", format!("at most {FIELDS_MAX} extra fields can be declared")));
+        }
+        for (index, field) in self.fields.iter().enumerate().filter(|(_, field)| !is_macro_name(field)) {
+            let detail =
+                format!("`{}` is not a macro name; use letters, digits and `_`, not a digit first, at most 64", field.escape_debug());
+            errors.push(Invalid::new(format!("/fields/{index}"), "invalid_field_name", detail));
+        }
+        match self.allowed_event_types.as_ref().map(Vec::len) {
+            Some(0) => {
+                let detail = "an empty list would allow nothing; list at least one type, or use null to allow all";
+                errors.push(Invalid::new("/allowed_event_types", "no_event_types", detail));
+            }
+            Some(count) if count > ALLOWED_MAX => {
+                let detail = format!("{count} entries; at most {ALLOWED_MAX} are kept, use wildcards");
+                errors.push(Invalid::new("/allowed_event_types", "out_of_range", detail));
+            }
+            _ => {}
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(errors));
+        }
+        let Self { id, kind, fields, allowed_event_types, .. } = self;
+        Ok(Account { kind, fields, allowed_event_types, ..Account::new(id, name, created_at) })
+    }
+}
+
+fn with_etag(status: StatusCode, account: &Account, warnings: Option<&[SubscriptionWarning]>) -> Response {
+    let mut body = serde_json::to_value(account).expect("an account has only text keys, so it can be written as JSON");
+    if let Some(warnings) = warnings {
+        body["warnings"] = warnings.iter().map(warning_json).collect();
+    }
+    (status, [(header::ETAG, format!("\"{}\"", account.version))], Json(body)).into_response()
+}
+
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let new: NewAccount = body::read(body::text(&body, state.body_bytes_max)?, "")?;
-    let mut errors = Vec::new();
-    let name = new.name.unwrap_or_else(|| new.id.to_string());
-    if !(1..=200).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-        errors.push(Invalid::new("/name", "invalid_name", "use 1 to 200 characters, without control characters"));
+    let account = new.checked(state.clock.now())?;
+    if state.queue.registry().deleting_account(&account.id).is_some() {
+        let detail = format!(
+            "account `{}` is being deleted; its id can be used again when `GET /v1/accounts/{}` answers 404",
+            account.id, account.id
+        );
+        return Err(ApiError::new(StatusCode::CONFLICT, "account_being_deleted", detail));
     }
-    if new.fields.len() > FIELDS_MAX {
-        errors.push(Invalid::new("/fields", "too_many_fields", format!("at most {FIELDS_MAX} extra fields can be declared")));
-    }
-    for (index, field) in new.fields.iter().enumerate().filter(|(_, field)| !is_macro_name(field)) {
-        let detail = format!("`{}` is not a macro name; use letters, digits and `_`, not a digit first, at most 64", field.escape_debug());
-        errors.push(Invalid::new(format!("/fields/{index}"), "invalid_field_name", detail));
-    }
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
-    let account = Account { id: new.id, name, fields: new.fields, created_at: state.clock.now() };
     state.queue.create_account(&caller.actor(), account.clone()).await.map_err(|error| match error {
         ConfigureError::Conflict { id } => {
             ApiError::new(StatusCode::CONFLICT, "account_exists", format!("account `{id}` exists already; use it, or choose another id"))
         }
         other => other.into(),
     })?;
-    Ok((StatusCode::CREATED, Json(account)))
+    Ok(with_etag(StatusCode::CREATED, &account, None))
 }
 
-fn is_macro_name(name: &str) -> bool {
-    name.len() <= 64
-        && name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+/// The fields that the server sets; a caller may send back what it read.
+const READ_ONLY: [&str; 6] = ["id", "version", "created_at", "updated_at", "deleting_since", "warnings"];
+
+/// `PATCH /v1/accounts/{id}`, JSON Merge Patch.
+pub(super) async fn patch(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let account = found(&state, &caller, &id)?;
+    let expected = expected_version(&headers)?;
+    let mut patch: Map<String, Value> = body::read(body::text(&body, state.body_bytes_max)?, "")?;
+    READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
+    let changed = state
+        .queue
+        .change_account(&caller.actor(), &account.id, expected, |present| {
+            let mut merged = serde_json::to_value(present).expect("an account has only text keys, so it can be written as JSON");
+            if let Some(fields) = merged.as_object_mut() {
+                READ_ONLY.iter().for_each(|field| drop(fields.shift_remove(*field)));
+            }
+            merge(&mut merged, Value::Object(patch));
+            merged["id"] = Value::String(present.id.to_string());
+            body::read::<NewAccount>(&merged.to_string(), "")?.checked(present.created_at)
+        })
+        .await?;
+    Ok(with_etag(StatusCode::OK, &changed.account, Some(&changed.warnings)))
+}
+
+/// `DELETE /v1/accounts/{id}`: begins to remove everything of it. Asked again it answers the same, until all is gone.
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let account = found(&state, &caller, &id)?;
+    let account = state.queue.delete_account(&caller.actor(), &account.id, expected_version(&headers)?).await?;
+    Ok(with_etag(StatusCode::ACCEPTED, &account, None))
+}
+
+/// The account of this id, also one whose data are being removed, if the caller may see it.
+fn found(state: &ApiState, caller: &Caller, id: &str) -> Result<Arc<Account>, ApiError> {
+    let registry = state.queue.registry();
+    let account = id.parse().ok().and_then(|id: AccountId| registry.account(&id).or_else(|| registry.deleting_account(&id)).cloned());
+    caller.visible("account", id, account, |account| &account.id)
 }
 
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
@@ -93,9 +184,7 @@ fn read_cursor(text: &str) -> Result<(Timestamp, AccountId), ApiError> {
     read().ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let registry = state.queue.registry();
-    let account = id.parse().ok().and_then(|account: AccountId| registry.account(&account).cloned());
-    let account = caller.visible("account", &id, account, |account| &account.id)?;
-    Ok(Json((*account).clone()))
+pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let account = found(&state, &caller, &id)?;
+    Ok(with_etag(StatusCode::OK, &account, None))
 }

@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::caller::{Accounts, Caller, Narrowed};
+use super::explanation::explain_delivery;
 use super::page::{Listed, Parameters, invalid_parameter};
 use super::{ApiError, ApiState};
-use crate::attempt::{Attempt, Outcome};
+use crate::attempt::{Attempt, Outcome, SentRequest};
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
@@ -37,6 +38,9 @@ pub(super) struct DeliveryJson {
     /// Why it is dead; null if it is not.
     dead_reason: Option<DeadReason>,
     template_version: u32,
+    /// Why it is where it is and what comes next; of one delivery alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_log: Option<Vec<Value>>,
 }
@@ -63,6 +67,7 @@ impl DeliveryJson {
             ended_at,
             dead_reason,
             template_version: delivery.template_version,
+            explanation: None,
             attempt_log: None,
         }
     }
@@ -71,11 +76,7 @@ impl DeliveryJson {
 /// An attempt as callers read it. A body that is not UTF-8 comes with its bytes in base 64.
 #[must_use]
 pub fn attempt_json(attempt: &Attempt) -> Value {
-    let request = attempt.request.as_ref().map(|request| {
-        let mut value = json!({"method": request.method, "url": request.url, "headers": request_headers_json(&request.headers)});
-        put_body(&mut value, &request.body);
-        value
-    });
+    let request = attempt.request.as_ref().map(request_json);
     let response = attempt.response.as_ref().map(|response| {
         let mut value = json!({"status": response.status, "headers": headers_json(&response.headers), "truncated": response.truncated});
         put_body(&mut value, &response.body);
@@ -93,6 +94,13 @@ pub fn attempt_json(attempt: &Attempt) -> Value {
         "request": request,
         "response": response,
     })
+}
+
+/// A request as callers read it. Values of headers that usually are secrets are not shown.
+pub(super) fn request_json(request: &SentRequest) -> Value {
+    let mut value = json!({"method": request.method, "url": request.url, "headers": request_headers_json(&request.headers)});
+    put_body(&mut value, &request.body);
+    value
 }
 
 /// Values that a caller may have written and that usually are secrets are not shown.
@@ -168,6 +176,7 @@ pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id)
     let delivery = found(&state, &caller, &id).await?;
     let attempts = state.queue.attempts(delivery.id).await?;
     let mut body = DeliveryJson::of(&delivery);
+    body.explanation = Some(explain_delivery(&state, &delivery, &attempts).await?);
     body.attempt_log = Some(attempts.iter().map(attempt_json).collect());
     Ok(Json(body))
 }

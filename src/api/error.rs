@@ -4,8 +4,10 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
+use crate::event::{AccountId, EventType};
 use crate::queue::{
-    AcceptError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, EmitError, ReplayError, StoreError,
+    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError,
+    ReplayError, StoreError,
 };
 use crate::subscription::FieldError;
 
@@ -36,6 +38,22 @@ impl ApiError {
     #[must_use]
     pub fn forbidden(detail: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The input names an account that does not exist, or not for this caller.
+    #[must_use]
+    pub fn unknown_account(account: &AccountId, pointer: &str) -> Self {
+        let detail = format!("account `{account}` does not exist; create it with `POST /v1/accounts`");
+        let errors = vec![Invalid::new(pointer, "unknown_account", detail.clone())];
+        Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", detail).with_errors(errors)))
+    }
+
+    /// The input names an event type that is not registered.
+    #[must_use]
+    pub fn unknown_event_type(event_type: &EventType, pointer: &str) -> Self {
+        let detail = format!("event type `{event_type}` is not registered; `GET /v1/event-types` lists those that are");
+        let errors = vec![Invalid::new(pointer, "unknown_event_type", detail.clone())];
+        Self(Box::new(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_event_type", detail).with_errors(errors)))
     }
 
     /// The input has these faults.
@@ -104,6 +122,9 @@ impl From<EmitError> for ApiError {
         match error {
             EmitError::UnknownAccount { index, .. } => unprocessable("unknown_account", format!("/{index}/account")),
             EmitError::UnknownEventType { index, .. } => unprocessable("unknown_event_type", format!("/{index}/type")),
+            EmitError::WrongField { index, pointer, .. } => {
+                Self::invalid(vec![Invalid::new(format!("/{index}/data{pointer}"), "wrong_field_type", message)])
+            }
             EmitError::Accept(error) => error.into(),
         }
     }
@@ -159,6 +180,37 @@ impl From<ReplayError> for ApiError {
                 Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_replays", message).retry_after(RETRY_LATER_S)))
             }
             ReplayError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeAccountError> for ApiError {
+    fn from(error: ChangeAccountError) -> Self {
+        use ChangeAccountError as E;
+        let message = error.to_string();
+        match error {
+            E::NotFound(id) => Self::not_found("account", id.as_str()),
+            E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::FieldInUse(_) => Self::new(StatusCode::CONFLICT, "field_in_use", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<DefineError> for ApiError {
+    fn from(error: DefineError) -> Self {
+        use DefineError as E;
+        let message = error.to_string();
+        match error {
+            E::Exists(_) => Self::new(StatusCode::CONFLICT, "event_type_exists", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_event_types", message),
+            E::Invalid(faults) => {
+                Self::invalid(faults.into_iter().map(|fault| Invalid::new(fault.pointer, fault.code, fault.detail)).collect())
+            }
+            E::NotFound(name) => Self::not_found("event type", name.as_str()),
+            E::BuiltIn(_) => Self::new(StatusCode::CONFLICT, "event_type_built_in", message),
+            E::InUse { .. } => Self::new(StatusCode::CONFLICT, "event_type_in_use", message),
+            E::Configure(error) => error.into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Events: reported by platforms, one by one, in arrays, or as lines of JSON.
+//! Events: reported by platforms, one by one, in arrays, as lines of JSON, or as CloudEvents.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::{self, Body};
-use super::caller::{Caller, Narrowed};
+use super::caller::{Accounts, Caller, Narrowed};
+use super::cloudevents::{self, Mode, Reading};
 use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
@@ -59,28 +60,77 @@ struct AcceptedMany {
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let text = body::text(&body, state.body_bytes_max)?;
     let header_key = header_key(&headers)?;
-    let many = match body::media_type(&headers).as_str() {
+    let media_type = body::media_type(&headers);
+    if let Some(mode) = cloudevents::mode(&media_type, &headers) {
+        if header_key.is_some() {
+            let detail = "`source` and `id` are the key of a CloudEvent; leave the header `Idempotency-Key` out";
+            return Err(ApiError::invalid(vec![Invalid::new("/id", "key_conflict", detail)]));
+        }
+        return create_from_cloudevents(&state, &caller, mode, &headers, &media_type, text).await;
+    }
+    let many = match media_type.as_str() {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(lines(text)),
         "application/json" | "text/json" => text.trim_start().starts_with('[').then(|| array(text)).transpose()?,
         other => {
-            let detail = format!("`{}` is not taken here; send `application/json` or `application/x-ndjson`", other.escape_debug());
+            let detail = format!(
+                "`{}` is not taken here; send `application/json`, `application/x-ndjson` or `application/cloudevents+json`",
+                other.escape_debug()
+            );
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
     };
     match many {
-        None => {
-            let event = read_event(text, header_key.as_ref(), None)?;
-            let accepted =
-                state.queue.accept_from(vec![event], |account| caller.sees(account)).await.map_err(|error| without_index(error.into()))?;
-            let only = accepted.into_iter().next().map(AcceptedBody::from);
-            Ok((StatusCode::ACCEPTED, Json(only)).into_response())
-        }
+        None => accept_one(&state, &caller, read_event(text, header_key.as_ref(), None)?).await,
         Some(texts) => {
             check_count(texts.len())?;
-            let events = read_events(&texts, header_key.as_ref())?;
-            let accepted = state.queue.accept_from(events, |account| caller.sees(account)).await?;
-            let results = accepted.into_iter().map(AcceptedBody::from).collect();
-            Ok((StatusCode::ACCEPTED, Json(AcceptedMany { results })).into_response())
+            let read = |index: usize, text: &str| read_event(text, header_key.as_ref(), Some(index));
+            accept_many(&state, &caller, read_events(&texts, read)?).await
+        }
+    }
+}
+
+async fn accept_one(state: &ApiState, caller: &Caller, event: IncomingEvent) -> Result<Response, ApiError> {
+    let accepted =
+        state.queue.accept_from(vec![event], |account| caller.sees(account)).await.map_err(|error| without_index(error.into()))?;
+    let only = accepted.into_iter().next().map(AcceptedBody::from);
+    Ok((StatusCode::ACCEPTED, Json(only)).into_response())
+}
+
+async fn accept_many(state: &ApiState, caller: &Caller, events: Vec<IncomingEvent>) -> Result<Response, ApiError> {
+    let accepted = state.queue.accept_from(events, |account| caller.sees(account)).await?;
+    let results = accepted.into_iter().map(AcceptedBody::from).collect();
+    Ok((StatusCode::ACCEPTED, Json(AcceptedMany { results })).into_response())
+}
+
+async fn create_from_cloudevents(
+    state: &ApiState,
+    caller: &Caller,
+    mode: Mode,
+    headers: &HeaderMap,
+    media_type: &str,
+    text: &str,
+) -> Result<Response, ApiError> {
+    let own_account = match caller.accounts() {
+        Accounts::One(account) => Some(account),
+        Accounts::All => None,
+    };
+    let registry = state.queue.registry();
+    let reading = Reading { registry: &registry, own_account };
+    // The key of a CloudEvent is its `source` and `id`.
+    let at_id = |mut error: ApiError| {
+        for invalid in error.0.errors.iter_mut().filter(|invalid| invalid.code == "key_reused") {
+            invalid.pointer = invalid.pointer.replace("/key", "/id");
+        }
+        error
+    };
+    match mode {
+        Mode::Structured => accept_one(state, caller, reading.structured(text, "")?).await.map_err(at_id),
+        Mode::Binary => accept_one(state, caller, reading.binary(headers, media_type, text)?).await.map_err(at_id),
+        Mode::Batch => {
+            let texts = array(text)?;
+            check_count(texts.len())?;
+            let events = read_events(&texts, |index, text| reading.structured(text, &format!("/{index}")))?;
+            accept_many(state, caller, events).await.map_err(at_id)
         }
     }
 }
@@ -116,11 +166,11 @@ fn check_count(count: usize) -> Result<(), ApiError> {
 }
 
 /// Reads every event and reports the faults of all of them together.
-fn read_events(texts: &[&str], header_key: Option<&IdempotencyKey>) -> Result<Vec<IncomingEvent>, ApiError> {
+fn read_events(texts: &[&str], read: impl Fn(usize, &str) -> Result<IncomingEvent, ApiError>) -> Result<Vec<IncomingEvent>, ApiError> {
     let mut events = Vec::with_capacity(texts.len());
     let mut errors = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match read_event(text, header_key, Some(index)) {
+        match read(index, text) {
             Ok(event) => events.push(event),
             Err(error) if error.0.errors.is_empty() => {
                 errors.push(Invalid::new(format!("/{index}"), error.0.code, error.0.detail.clone()));

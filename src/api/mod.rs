@@ -5,32 +5,44 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod addresses;
 mod audit;
 mod auth;
 mod body;
 mod caller;
+mod cloudevents;
 mod deliveries;
 mod error;
+mod event_types;
 mod events;
+mod explanation;
 mod export;
+mod findings;
 mod health;
 mod keys;
 mod me;
 mod metrics;
 mod observe;
 mod page;
+mod presets;
+mod preview;
 mod problem;
 mod replays;
+mod responses;
 mod routes;
+mod routing;
 mod stats;
 mod subscriptions;
+mod templates;
 mod throttle;
 mod trial;
+mod trial_event;
 
 pub use auth::Gate;
 pub use caller::Access;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
+pub use findings::finding_json;
 pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, router};
@@ -62,6 +74,8 @@ pub struct ApiState {
     pub gate: Arc<Gate>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Addresses and networks that receivers see requests come from.
+    pub egress_addresses: Arc<[String]>,
     /// Who may read the metrics.
     pub metrics: MetricsReaders,
     /// Whether the server takes work.

@@ -95,6 +95,13 @@ impl Invalid {
     pub fn new(pointer: impl Into<String>, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into(), place: None }
     }
+
+    /// A fault of the template at `pointer`.
+    #[must_use]
+    pub fn of_finding(pointer: impl Into<String>, finding: &Finding) -> Self {
+        let place = Some(Place::of(finding));
+        Self { pointer: pointer.into(), code: finding.code.as_str().into(), detail: finding.message.clone(), place }
+    }
 }
 
 impl From<FieldError> for Invalid {

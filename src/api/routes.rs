@@ -11,7 +11,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, audit, auth, deliveries, error, events, export, health, keys, me, metrics, observe, replays, stats, subscriptions,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, metrics, observe,
+    presets, preview, replays, responses, routing, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -56,7 +57,7 @@ impl Route {
 
 /// All calls. One that says nothing about its access takes any key, and of keys that may only read GET alone.
 fn routes() -> Vec<Route> {
-    use Access::{Open, Operator};
+    use Access::{Open, Operator, Pure};
     vec![
         Route::get("/healthz", health::live).access(Open),
         Route::get("/readyz", health::ready).access(Open),
@@ -71,6 +72,8 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts", accounts::list),
         Route::post("/v1/accounts", accounts::create).access(Operator),
         Route::get("/v1/accounts/{id}", accounts::show),
+        Route::patch("/v1/accounts/{id}", accounts::patch).access(Operator),
+        Route::delete("/v1/accounts/{id}", accounts::delete).access(Operator),
         Route::get("/v1/export", export::export).access(Operator),
         Route::get("/v1/events", events::list),
         Route::post("/v1/events", events::create),
@@ -94,6 +97,21 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/deliveries/{id}", deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
         Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
+        Route::get("/v1/events/{id}/routing", routing::show),
+        Route::get("/v1/addresses", addresses::show),
+        Route::get("/v1/event-types", event_types::list),
+        Route::post("/v1/event-types", event_types::create).access(Operator),
+        Route::get("/v1/event-types/{type}", event_types::show),
+        Route::delete("/v1/event-types/{type}", event_types::delete).access(Operator),
+        Route::get("/v1/event-types/{type}/sample", event_types::sample),
+        Route::post("/v1/templates/check", templates::check).access(Pure),
+        Route::post("/v1/templates/render", templates::render).access(Pure),
+        Route::post("/v1/templates/import", templates::import_text).access(Pure),
+        Route::get("/v1/presets", presets::list),
+        Route::get("/v1/presets/{name}", presets::show),
+        Route::post("/v1/subscriptions/preview", preview::preview).access(Pure),
+        Route::post("/v1/subscriptions/test", preview::test),
+        Route::post("/v1/responses/check", responses::check).access(Pure),
     ]
 }
 

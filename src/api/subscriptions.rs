@@ -1,6 +1,5 @@
 //! Subscriptions: create, read, change, pause, test, delete.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
@@ -15,8 +15,8 @@ use super::caller::{Caller, Narrowed};
 use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::trial::{Trial, try_once};
+use super::trial_event::{TrialEvent, first_type};
 use super::{ApiError, ApiState, attempt_json};
-use crate::event::{EventData, EventType, EventTypePattern, catalogue};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
 use crate::request::channel::complete;
@@ -93,18 +93,18 @@ fn changed(state: &ApiState, status: StatusCode, change: &Change, signing_secret
     with_etag(status, &change.subscription, body)
 }
 
-fn warning_json(warning: &SubscriptionWarning) -> Value {
+pub(super) fn warning_json(warning: &SubscriptionWarning) -> Value {
     json!({"pointer": warning.pointer, "code": warning.code, "detail": warning.detail})
 }
 
 /// Where a subscription sends to, with the places where that is written.
-fn targets(spec: &SubscriptionSpec) -> Vec<(&'static str, &str)> {
+pub(super) fn targets(spec: &SubscriptionSpec) -> Vec<(&'static str, &str)> {
     let token_url = spec.credentials.as_ref().and_then(CredentialsSpec::token_url);
     std::iter::once(("/request/url", spec.request.url.as_str())).chain(token_url.map(|url| ("/credentials/token_url", url))).collect()
 }
 
 /// Refuses a URL that nothing could ever be sent to, whatever the operator allows.
-fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
+pub(super) fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
     let refused = targets(spec).into_iter().filter_map(|(pointer, url)| {
         // Another scheme is found by the spec's own check, which knows its place.
         let target = literal_target(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
@@ -116,7 +116,7 @@ fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiErro
 }
 
 /// The warning for a URL whose host is an address that is never sent to.
-fn blocked_address(state: &ApiState, pointer: &str, url: &str) -> Option<SubscriptionWarning> {
+pub(super) fn blocked_address(state: &ApiState, pointer: &str, url: &str) -> Option<SubscriptionWarning> {
     let refused = state.guard.check_url(&literal_target(url)?).err()?;
     Some(SubscriptionWarning { pointer: pointer.into(), code: "blocked_address".into(), detail: refused.detail })
 }
@@ -150,7 +150,7 @@ fn found_id(state: &ApiState, caller: &Caller, id: &str) -> Result<SubscriptionI
 }
 
 /// The version that `If-Match` asks for; none if any will do.
-fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
+pub(super) fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
@@ -161,7 +161,7 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
         ApiError::new(
             StatusCode::PRECONDITION_FAILED,
             "version_mismatch",
-            "`If-Match` is not an `ETag` of a subscription; read it again and pass on its `ETag`",
+            "`If-Match` is not an `ETag` of this server; read the object again and pass on its `ETag`",
         )
     })
 }
@@ -224,7 +224,7 @@ pub(super) async fn replace(
 }
 
 /// The fields that the server sets; a caller may send back what it read.
-const READ_ONLY: [&str; 7] = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
+pub(super) const READ_ONLY: [&str; 7] = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
 
 fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
     let mut value: Map<String, Value> = body::read(text, "")?;
@@ -268,7 +268,7 @@ fn drop_other_credentials(spec: &mut Value, patch: &Map<String, Value>) {
 }
 
 /// JSON Merge Patch: null removes, objects merge, the rest replaces. Source: RFC 7396.
-fn merge(target: &mut Value, patch: Value) {
+pub(super) fn merge(target: &mut Value, patch: Value) {
     match patch {
         Value::Object(fields) => {
             if !target.is_object() {
@@ -370,16 +370,7 @@ pub(super) async fn rotate_signing(
 #[serde(deny_unknown_fields)]
 struct TestBody {
     #[serde(default)]
-    event: Option<TestEvent>,
-}
-
-/// The event of a test: a whole one, or only its data.
-#[derive(Debug, Deserialize)]
-struct TestEvent {
-    #[serde(default, rename = "type")]
-    event_type: Option<EventType>,
-    #[serde(default)]
-    data: Option<Box<serde_json::value::RawValue>>,
+    event: Option<Box<RawValue>>,
 }
 
 /// Renders and sends once; nothing is queued. The answer is the attempt, whatever its outcome.
@@ -393,46 +384,17 @@ pub(super) async fn test(
     let subscription = found(&registry, &caller, &id)?;
     let text = body::text(&body, state.body_bytes_max)?;
     let body: TestBody = if text.trim().is_empty() { TestBody::default() } else { body::read(text, "")? };
-    let event = body.event.unwrap_or(TestEvent { event_type: None, data: None });
-    let event_type = event.event_type.or_else(|| first_type(subscription)).unwrap_or_else(test_ping);
-    let data = match event.data {
-        Some(data) => data.get().to_owned(),
-        None => match catalogue::sample(event_type.as_str()) {
-            Some(sample) => Value::Object(sample).to_string(),
-            None => {
-                let detail = format!("there is no sample of `{event_type}`; send `{{\"event\": {{\"data\": {{…}}}}}}`");
-                return Err(ApiError::invalid(vec![Invalid::new("/event/type", "no_sample", detail)]));
-            }
-        },
-    };
-    let data = EventData::parse(&data)
-        .map_err(|error| ApiError::invalid(vec![Invalid::new(format!("/event/data{}", error.pointer), error.code, error.detail)]))?;
+    let event = body.event.map(|event| TrialEvent::read(event.get(), "/event")).transpose()?.unwrap_or_default();
+    let event_type = event.event_type.clone().unwrap_or_else(|| first_type(subscription, &registry));
+    let data = event.data_or_sample(&event_type, &registry, "/event")?;
     let names = registry.field_names(&subscription.spec.account);
     let trial = Trial {
         subscription,
         names: &names,
         event_type,
-        data: Arc::new(data),
+        data,
         ids: (state.queue.next_id(state.clock.now()), state.queue.next_id(state.clock.now())),
     };
     let attempt = try_once(trial, &*state.transport, &*state.clock).await;
     Ok(Json(attempt_json(&attempt)))
-}
-
-/// The first built-in type that a subscription wants, exact names before wildcards.
-fn first_type(subscription: &Subscription) -> Option<EventType> {
-    let patterns = &subscription.rules.event_types;
-    let exact = patterns.iter().find_map(|pattern| match pattern {
-        EventTypePattern::Exact(event_type) => Some(event_type.clone()),
-        _ => None,
-    });
-    exact.or_else(|| {
-        catalogue::types()
-            .filter_map(|entry| entry.name.parse().ok())
-            .find(|event_type| patterns.iter().any(|pattern| pattern.matches(event_type)))
-    })
-}
-
-fn test_ping() -> EventType {
-    "test.ping".parse().expect("this is an event type")
 }

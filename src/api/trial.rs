@@ -33,7 +33,7 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// [`BuildError`] if the template does not render for this event.
-    fn build(&self, clock: &dyn Clock) -> Result<SentRequest, BuildError> {
+    pub(super) fn build(&self, clock: &dyn Clock) -> Result<SentRequest, BuildError> {
         let now = clock.now();
         let event = Event {
             id: EventId::from_raw(self.ids.0),

@@ -46,6 +46,8 @@ pub struct Delivery {
     pub last_outcome: Option<Outcome>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Whether it waits for an earlier delivery of its action.
+    pub behind: bool,
     /// Where it stands.
     pub state: DeliveryState,
 }

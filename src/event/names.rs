@@ -85,6 +85,20 @@ name_type!(
     EventType, is_event_type, NameError::EventType
 );
 
+impl EventType {
+    /// Whether wildcards match it; if not, a subscription must name it.
+    ///
+    /// Built-in types say so themselves. Operator-defined ones are matched, unless their first part is
+    /// that of built-in types: what `action.*` means is the same on every installation.
+    #[must_use]
+    pub fn is_matched_by_wildcards(&self) -> bool {
+        match catalogue::find(self.as_str()) {
+            Some(entry) => entry.default_sent,
+            None => !self.as_str().split('.').next().is_some_and(catalogue::is_built_in_prefix),
+        }
+    }
+}
+
 fn is_account_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
@@ -99,15 +113,15 @@ fn is_type_part(part: &str) -> bool {
 
 /// Which event types a subscription wants.
 ///
-/// Text form: a type's name, `prefix.*`, or `*`. A wildcard matches only types that are sent by
-/// default; types such as `action.locked`, `action.paid` and `test.ping` must be named.
+/// Text form: a type's name, `prefix.*`, or `*`. Types such as `action.locked`, `action.paid` and
+/// `test.ping` must be named: see [`EventType::is_matched_by_wildcards`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventTypePattern {
     /// This type alone.
     Exact(EventType),
-    /// Every type sent by default whose name begins with this prefix, which ends in a dot.
+    /// Every type that wildcards match whose name begins with this prefix, which ends in a dot.
     Prefix(Arc<str>),
-    /// Every type sent by default.
+    /// Every type that wildcards match.
     Any,
 }
 
@@ -117,14 +131,10 @@ impl EventTypePattern {
     pub fn matches(&self, event_type: &EventType) -> bool {
         match self {
             Self::Exact(wanted) => wanted == event_type,
-            Self::Prefix(prefix) => event_type.as_str().starts_with(&**prefix) && sent_by_default(event_type),
-            Self::Any => sent_by_default(event_type),
+            Self::Prefix(prefix) => event_type.as_str().starts_with(&**prefix) && event_type.is_matched_by_wildcards(),
+            Self::Any => event_type.is_matched_by_wildcards(),
         }
     }
-}
-
-fn sent_by_default(event_type: &EventType) -> bool {
-    catalogue::find(event_type.as_str()).is_none_or(|entry| entry.default_sent)
 }
 
 impl FromStr for EventTypePattern {
@@ -182,6 +192,15 @@ mod tests {
         assert_eq!(matched_by("action.*", &types), [true, true, false, false, false, false, false]);
         assert_eq!(matched_by("*", &types), [true, true, false, false, false, true, true]);
         assert_eq!(matched_by("action.locked", &types), [false, false, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn wildcards_match_operator_defined_types_but_those_of_a_built_in_prefix() {
+        let types = ["coupon.redeemed", "coupon.code.expired", "action.overdue", "test.pong", "tracking_value_request.denied"];
+        assert_eq!(matched_by("*", &types), [true, true, false, false, false]);
+        assert_eq!(matched_by("coupon.*", &types), [true, true, false, false, false]);
+        assert_eq!(matched_by("action.*", &types), [false; 5]);
+        assert_eq!(matched_by("action.overdue", &types), [false, false, true, false, false]);
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl Activity {
         series.points(since, until, i64::try_from(step.as_millis()).unwrap_or(i64::MAX), now)
     }
 
+    /// Forgets what is known of an account. What it did stays in the sum.
+    pub fn forget(&self, account: &AccountId) {
+        self.state().accounts.remove(account);
+    }
+
     /// How many attempts a minute each subscription has had of late; those with none are left out.
     #[must_use]
     pub fn attempts_per_minute(&self, now: Timestamp) -> HashMap<SubscriptionId, f64> {

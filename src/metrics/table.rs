@@ -62,7 +62,7 @@ pub static METRICS: [Metric; 20] = [
     counter("events_accepted", &[("result", "`new`, or `duplicate`: its key was known"), KIND], "Events that were answered with 202"),
     counter(
         "events_refused",
-        &[("reason", "`unknown_account`, `unknown_event_type`, `key_reused`, `queue_full`, `storage_full` or `store`")],
+        &[("reason", "`unknown_account`, `unknown_event_type`, `wrong_field_type`, `key_reused`, `queue_full`, `storage_full` or `store`")],
         "Calls to report events of which nothing was stored",
     ),
     counter("deliveries_accepted", &[KIND], "Deliveries that accepted events owe"),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Queue;
 use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
+use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
 use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
@@ -49,6 +51,16 @@ pub enum EmitError {
         index: usize,
         /// The event type.
         event_type: EventType,
+    },
+    /// A field of an operator-defined type holds a list where one value belongs, or the reverse.
+    #[error("{detail}")]
+    WrongField {
+        /// Which event of the call, from 0.
+        index: usize,
+        /// JSON pointer to the value, from the data.
+        pointer: String,
+        /// What is wrong and what to do.
+        detail: String,
     },
     /// The store refused or failed.
     #[error(transparent)]
@@ -104,6 +116,11 @@ impl Queue {
             if !registry.knows_event_type(&event.event_type) {
                 return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
             }
+            if let Some(defined) = registry.event_type(&event.event_type)
+                && let Err((pointer, detail)) = check_shape(defined, &event.data)
+            {
+                return Err(EmitError::WrongField { index, pointer, detail });
+            }
             let key = event.key.map(|text| NewKey {
                 digest: text.digest(&event.account),
                 fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
@@ -111,8 +128,10 @@ impl Queue {
                 text,
             });
             let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+            let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
             let deliveries = registry
                 .subscriptions_of(&event.account)
+                .filter(|_| allowed)
                 .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
                 .take(usize::from(u16::MAX))
                 .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
@@ -146,11 +165,36 @@ const fn reason(error: &EmitError) -> &'static str {
     match error {
         EmitError::UnknownAccount { .. } => "unknown_account",
         EmitError::UnknownEventType { .. } => "unknown_event_type",
+        EmitError::WrongField { .. } => "wrong_field_type",
         EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
         EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
     }
+}
+
+/// Whether the fields of an operator-defined type have their shape, as those of the catalogue must: a list
+/// where an amount belongs would fail every delivery later.
+fn check_shape(defined: &DefinedType, data: &EventData) -> Result<(), (String, String)> {
+    for field in &defined.fields {
+        let (name, pointer) = (&field.name, format!("/{}", field.name));
+        let is_list = field.field_type == DefinedFieldType::List;
+        match data.fields().get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) if is_list => {
+                if let Some(place) = items.iter().position(|item| !item.is_object()) {
+                    let detail = format!("item {place} of `{name}` is not an object; this list holds objects, like `{{\"sku\":\"A-1\"}}`");
+                    return Err((format!("{pointer}/{place}"), detail));
+                }
+            }
+            Some(_) if is_list => return Err((pointer, format!("`{name}` holds a list of objects; send `[{{…}}]`, or leave it out"))),
+            Some(Value::Array(_) | Value::Object(_)) => {
+                return Err((pointer, format!("`{name}` holds one value; send a text or a number")));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn new_delivery(subscription: &Subscription, occurred_at: Timestamp, now: Timestamp, data: &EventData) -> NewDelivery {

@@ -65,6 +65,14 @@ impl Actor {
 pub enum AuditAction {
     /// An account was created.
     AccountCreated,
+    /// An account was changed.
+    AccountChanged,
+    /// An account was deleted with everything of it.
+    AccountDeleted,
+    /// An event type was registered.
+    EventTypeCreated,
+    /// An event type was deleted.
+    EventTypeDeleted,
     /// A subscription was created.
     SubscriptionCreated,
     /// A subscription was changed.
@@ -101,6 +109,10 @@ impl AuditAction {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccountCreated => "account.created",
+            Self::AccountChanged => "account.changed",
+            Self::AccountDeleted => "account.deleted",
+            Self::EventTypeCreated => "event_type.created",
+            Self::EventTypeDeleted => "event_type.deleted",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionChanged => "subscription.changed",
             Self::SubscriptionPaused => "subscription.paused",

@@ -91,6 +91,7 @@ impl Queue {
     pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
         let _turn = self.configuring.lock().await;
         let now = self.clock.now();
+        self.check_allowed(&spec)?;
         let (spec, secrets) = settled(spec, None, now)?;
         let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), (spec, secrets))?;
         let created = Deed::new(AuditAction::SubscriptionCreated, Some(&subscription.spec.account), &subscription.id);
@@ -174,6 +175,10 @@ impl Queue {
         let version = present.version + 1;
         let template_version = if spec.request == present.spec.request { present.template_version } else { version };
         let times = (present.created_at, self.clock.now());
+        // What was allowed when it was saved can still be paused or renamed.
+        if spec.event_types != present.spec.event_types {
+            self.check_allowed(&spec)?;
+        }
         let (subscription, warnings) = self.checked(id, version, template_version, times, (spec, secrets))?;
         let mut changes = vec![
             ConfigurationChange::Put { record: subscription_record(&subscription), if_absent: false },
@@ -221,14 +226,8 @@ impl Queue {
             return Err(ConfigureSubscriptionError::VersionMismatch { version: present.version });
         }
         let deleted = Deed::new(AuditAction::SubscriptionDeleted, Some(&present.spec.account), &id);
-        let removed = ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() };
-        let mut changes = vec![removed, removal(id), self.audit(by, deleted)];
-        changes.extend(
-            registry
-                .template_versions(id)
-                .into_iter()
-                .map(|version| ConfigurationChange::Remove { kind: ConfigurationKind::TemplateVersion, id: template_id(id, version) }),
-        );
+        let mut changes = subscription_removals(&registry, id);
+        changes.push(self.audit(by, deleted));
         self.store.configure(changes).await?;
         self.publish(|registry| registry.remove_subscription(id));
         Ok(())
@@ -250,15 +249,29 @@ impl Queue {
         Ok(())
     }
 
-    /// Checks a spec as it would be stored, without storing it.
+    /// Checks a spec as it would be stored, without storing it: a new one, or in the place of `present`, whose
+    /// secrets it keeps under the same rules as a change does.
     ///
     /// # Errors
     /// [`ConfigureSubscriptionError`] as for creating it.
-    pub fn preview_subscription(&self, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
+    pub fn preview_subscription(
+        &self,
+        spec: SubscriptionSpec,
+        present: Option<&Subscription>,
+    ) -> Result<Change, ConfigureSubscriptionError> {
         let now = self.clock.now();
-        let (spec, secrets) = settled(spec, None, now)?;
+        if present.is_some_and(|present| present.spec.account != spec.account) {
+            return Err(ConfigureSubscriptionError::AccountChanged(spec.account));
+        }
+        self.check_allowed(&spec)?;
+        let (spec, secrets) = settled(spec, present, now)?;
         let (subscription, warnings) = self.checked(SubscriptionId::from_raw(self.next_id(now)), 1, 1, (now, now), (spec, secrets))?;
         Ok(Change { subscription, warnings })
+    }
+
+    fn check_allowed(&self, spec: &SubscriptionSpec) -> Result<(), ConfigureSubscriptionError> {
+        let refused = self.registry().refused_types(spec);
+        if refused.is_empty() { Ok(()) } else { Err(ConfigureSubscriptionError::Invalid(refused)) }
     }
 
     fn checked(
@@ -330,6 +343,16 @@ fn changed_secrets(before: &Subscription, after: &Subscription) -> Vec<String> {
     .into_iter()
     .filter_map(|(pointer, old, new)| (new.is_some() && old != new).then_some(pointer))
     .collect()
+}
+
+/// What removes a subscription with all that hangs on it.
+pub(super) fn subscription_removals(registry: &Registry, id: SubscriptionId) -> Vec<ConfigurationChange> {
+    let mut changes = vec![ConfigurationChange::Remove { kind: ConfigurationKind::Subscription, id: id.to_string() }, removal(id)];
+    let versions = registry.template_versions(id).into_iter();
+    changes.extend(
+        versions.map(|version| ConfigurationChange::Remove { kind: ConfigurationKind::TemplateVersion, id: template_id(id, version) }),
+    );
+    changes
 }
 
 pub(super) fn record(kind: ConfigurationKind, id: String, value: &impl serde::Serialize) -> ConfigurationRecord {

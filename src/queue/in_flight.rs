@@ -32,6 +32,12 @@ impl InFlight {
         self.map().get(&id).map(|(_, until)| *until)
     }
 
+    /// Which are in flight, in no order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<DeliveryId> {
+        self.map().keys().copied().collect()
+    }
+
     /// How many are in flight.
     #[must_use]
     pub fn count(&self) -> usize {

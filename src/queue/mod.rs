@@ -6,9 +6,12 @@
 //! subscriptions and a call its key, the list of what is in flight, and what happened lately.
 
 mod accept;
+mod account;
+mod accounts;
 mod audit;
 mod configure;
 mod endpoint;
+mod event_types;
 mod in_flight;
 mod key;
 mod operation;
@@ -21,14 +24,17 @@ mod stats;
 mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
+pub use account::{Account, AccountKind, AccountKinds};
+pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
+pub use event_types::DefineError;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
 pub use operation::{Operation, OperationReport};
-pub use registry::{Account, Registry};
+pub use registry::Registry;
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
@@ -131,6 +137,13 @@ impl Queue {
     #[must_use]
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The same queue, whose accounts are kept to the families of their kinds.
+    #[must_use]
+    pub fn with_account_kinds(self, kinds: AccountKinds) -> Self {
+        self.publish(|registry| registry.kinds = Arc::new(kinds));
+        self
     }
 
     /// The present configuration.

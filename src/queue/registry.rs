@@ -7,29 +7,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::{Account, AccountKind, AccountKinds};
 use super::key::{Key, KeyHash, StoredKey};
 use super::sealing::SealedSecrets;
 use crate::clock::Timestamp;
-use crate::event::{AccountId, EventType, catalogue};
+use crate::event::catalogue::{self, DefinedType};
+use crate::event::{AccountId, EventType};
 use crate::id::{KeyId, SubscriptionId};
 use crate::metrics::AccountClass;
 use crate::secret::Vault;
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
-
-/// Whose events and subscriptions: a partner or a brand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
-    /// The caller's id.
-    pub id: AccountId,
-    /// What people call it.
-    pub name: String,
-    /// Macro names beyond the catalogue that its templates may use.
-    #[serde(default)]
-    pub fields: Vec<String>,
-    /// When it was created.
-    pub created_at: Timestamp,
-}
 
 /// A subscription as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,11 +46,18 @@ fn read_secrets(records: &[ConfigurationRecord]) -> HashMap<&str, SealedSecrets>
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     accounts: HashMap<AccountId, Arc<Account>>,
+    /// Accounts whose data are being removed.
+    deleting: HashMap<AccountId, Arc<Account>>,
+    /// Which families the accounts of a kind may have; from the settings.
+    pub(super) kinds: Arc<AccountKinds>,
     subscriptions: HashMap<SubscriptionId, Subscription>,
     by_account: HashMap<AccountId, Vec<SubscriptionId>>,
     templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
     keys: BTreeMap<KeyId, Arc<Key>>,
     keys_by_hash: HashMap<KeyHash, KeyId>,
+    /// Operator-defined event types by name, and the same in a list that names are looked up in.
+    event_types: BTreeMap<EventType, Arc<DefinedType>>,
+    defined: Arc<Vec<Arc<DefinedType>>>,
 }
 
 impl Registry {
@@ -70,7 +65,13 @@ impl Registry {
     /// bad record does not stop the rest.
     pub(super) fn read(records: &[ConfigurationRecord], vault: &Vault) -> Self {
         let mut registry = Self::default();
-        // Accounts first: the fields they declare are names in templates.
+        // Event types and accounts first: the fields they declare are names in templates.
+        for record in records.iter().filter(|record| record.kind == ConfigurationKind::EventType) {
+            match serde_json::from_str::<DefinedType>(&record.value) {
+                Ok(defined) => registry.put_event_type(defined),
+                Err(error) => tracing::error!(event_type = record.id, %error, "a stored event type cannot be read; it is left out"),
+            }
+        }
         for record in records.iter().filter(|record| record.kind == ConfigurationKind::Account) {
             match serde_json::from_str::<Account>(&record.value) {
                 Ok(account) => registry.put_account(account),
@@ -135,8 +136,44 @@ impl Registry {
         })
     }
 
+    pub(super) fn put_event_type(&mut self, defined: DefinedType) {
+        self.event_types.insert(defined.name.clone(), Arc::new(defined));
+        self.list_event_types();
+    }
+
+    pub(super) fn remove_event_type(&mut self, name: &EventType) {
+        self.event_types.remove(name);
+        self.list_event_types();
+    }
+
+    fn list_event_types(&mut self) {
+        self.defined = Arc::new(self.event_types.values().cloned().collect());
+    }
+
     pub(super) fn put_account(&mut self, account: Account) {
-        self.accounts.insert(account.id.clone(), Arc::new(account));
+        let id = account.id.clone();
+        if account.deleting_since.is_some() {
+            self.accounts.remove(&id);
+            self.deleting.insert(id, Arc::new(account));
+        } else {
+            self.accounts.insert(id, Arc::new(account));
+        }
+    }
+
+    pub(super) fn remove_account(&mut self, id: &AccountId) {
+        self.accounts.remove(id);
+        self.deleting.remove(id);
+    }
+
+    /// An account whose data are being removed.
+    #[must_use]
+    pub fn deleting_account(&self, id: &AccountId) -> Option<&Arc<Account>> {
+        self.deleting.get(id)
+    }
+
+    /// All accounts whose data are being removed, in no order.
+    pub fn deleting_accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.deleting.values()
     }
 
     pub(super) fn put_subscription(&mut self, subscription: Subscription) {
@@ -172,8 +209,8 @@ impl Registry {
 
     /// The class under which an account is counted.
     #[must_use]
-    pub fn class_of(&self, _: &AccountId) -> AccountClass {
-        AccountClass::None
+    pub fn class_of(&self, account: &AccountId) -> AccountClass {
+        AccountClass::of(self.account(account).and_then(|account| account.kind).map(AccountKind::as_str))
     }
 
     /// All accounts, in no order.
@@ -240,12 +277,30 @@ impl Registry {
     /// Whether events of this type may be reported.
     #[must_use]
     pub fn knows_event_type(&self, event_type: &EventType) -> bool {
-        catalogue::find(event_type.as_str()).is_some()
+        catalogue::find(event_type.as_str()).is_some() || self.event_types.contains_key(event_type)
+    }
+
+    /// The operator-defined event type of this name.
+    #[must_use]
+    pub fn event_type(&self, name: &EventType) -> Option<&Arc<DefinedType>> {
+        self.event_types.get(name)
+    }
+
+    /// All operator-defined event types, by name.
+    pub fn event_types(&self) -> impl Iterator<Item = &Arc<DefinedType>> {
+        self.defined.iter()
+    }
+
+    /// The macro names that templates of every account may use.
+    #[must_use]
+    pub fn declared_names(&self) -> FieldNames {
+        FieldNames::default().with_types(self.defined.clone())
     }
 
     /// The macro names that templates of an account may use.
     #[must_use]
     pub fn field_names(&self, account: &AccountId) -> FieldNames {
-        FieldNames::with_extra(self.account(account).map(|account| account.fields.clone()).unwrap_or_default())
+        let extra = self.account(account).map(|account| account.fields.clone()).unwrap_or_default();
+        FieldNames::with_extra(extra).with_types(self.defined.clone())
     }
 }

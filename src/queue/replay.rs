@@ -286,6 +286,18 @@ impl Queue {
         self.replay(id)
     }
 
+    /// Removes the replays of an account that is deleted.
+    pub(super) async fn forget_replays_of(&self, account: &AccountId) -> Result<(), ConfigureError> {
+        let _turn = self.replays.turn.lock().await;
+        let ids: Vec<_> = self.replays.known().values().filter(|replay| replay.account == *account).map(|replay| replay.id).collect();
+        if !ids.is_empty() {
+            let remove = |id: &ReplayId| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() };
+            self.store.configure(ids.iter().map(remove).collect()).await?;
+            self.replays.known().retain(|id, _| !ids.contains(id));
+        }
+        Ok(())
+    }
+
     async fn finish(&self, replay: Replay, state: ReplayState, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
         let skipped = if state == ReplayState::Done && !replay.dry_run { replay.matched.saturating_sub(replay.done) } else { 0 };
         let replay = Replay { state, skipped, finished_at: Some(self.clock.now()), ..replay };

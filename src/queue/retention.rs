@@ -20,6 +20,8 @@ pub struct RetentionSettings {
 const STEP: usize = 200;
 /// Pause after each step, which leaves the writer to others most of the time.
 const BREATH: Duration = Duration::from_millis(50);
+/// Pause between two steps of removing a deleted account.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Removes what is old and ends deliveries of deleted subscriptions, until the store fails or is closed.
 /// Once an interval it also saves when API keys were used.
@@ -40,6 +42,11 @@ pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
         if queue.end_orphans().await.is_err() {
             return;
         }
+        let is_left = match queue.remove_deleted_accounts().await {
+            Ok(is_left) => is_left,
+            Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => true,
+            Err(ConfigureError::Store(_)) => return,
+        };
         loop {
             let now = queue.clock.now();
             match queue.store.prune(now.before(settings.events), now, STEP).await {
@@ -50,6 +57,7 @@ pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
         }
         // A deleted subscription's deliveries are ended at once, not at the next round.
         let wait = round_due.saturating_duration_since(queue.clock.instant());
+        let wait = if is_left { wait.min(REMOVAL_PAUSE) } else { wait };
         let _ = tokio::time::timeout(wait, changes.changed()).await;
     }
 }

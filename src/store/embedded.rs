@@ -13,6 +13,7 @@ use super::cache::EventCache;
 use super::check::CheckReport;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
+use super::measured::MeasuredKv;
 use super::options::StoreOptions;
 use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
@@ -106,6 +107,10 @@ impl EmbeddedStore {
         guard: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
         mode: impl FnOnce(Writer) -> Result<Mode, KvError>,
     ) -> Result<Self, StoreError> {
+        let kv = match options.observer.clone() {
+            Some(observer) => Arc::new(MeasuredKv { kv, clock: options.clock.clone(), observer }),
+            None => kv,
+        };
         let health = Arc::new(Health::new());
         let notices = Arc::new(CommitNotices::default());
         let cache = Arc::new(EventCache::new(options.event_cache_bytes));
@@ -360,6 +365,15 @@ impl Store for EmbeddedStore {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for step in events.chunks(EVENTS_PER_STEP_MAX) {
+            let step = step.to_vec();
+            removed += self.change(DURABLE, move |ledger| ledger.remove_events(&step)).await?;
+        }
+        Ok(removed)
     }
 
     async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError> {

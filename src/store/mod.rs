@@ -21,6 +21,7 @@ mod listing;
 mod check;
 mod cache;
 mod layout;
+mod measured;
 mod record;
 mod kv;
 mod memory;
@@ -34,7 +35,7 @@ pub use folder::{Engine, FolderLock, Location, OpenError, open, open_folder};
 pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix};
 pub use memory::MemoryKv;
 pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
-pub use options::{FolderSpace, FreeSpace, StoreOptions};
+pub use options::{FolderSpace, FreeSpace, StoreObserver, StoreOptions};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
@@ -149,6 +150,10 @@ pub trait Store: Debug + Send + Sync {
     /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
     /// their deliveries and attempts, and idempotency keys that expired before `now`.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
+    /// Removes these events with their deliveries, attempts and idempotency keys, but those of which
+    /// something is undecided; answers how many are gone.
+    async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError>;
 
     /// The next part of everything that is kept but configuration, oldest first; see [`archive`].
     async fn archive(&self, after: ArchivePlace, limit: usize) -> Result<ArchivePage, StoreError>;

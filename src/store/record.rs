@@ -191,6 +191,7 @@ impl DeliveryRecord {
             attempts: self.attempts,
             last_outcome: self.last_outcome.map(read_outcome).transpose()?,
             created_at: Timestamp::from_unix_ms(id.unix_ms().saturating_add(self.created_after_id_ms)),
+            behind: self.parked,
             state: self.state.state()?,
         })
     }

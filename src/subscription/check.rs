@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::credentials::check_credentials;
 use super::signing::check_signing;
 use super::spec::{
-    ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, SubscriptionSpec,
+    ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, Scope, SubscriptionSpec,
     TIMEOUT_MAX_MS,
 };
 use super::tls::check_tls;
-use super::{Filter, ResponseRule, SubscriptionRules};
-use crate::event::catalogue::{self, FieldType};
+use super::{FieldNames, Filter, ResponseRule, SubscriptionRules};
+use crate::event::catalogue::{self, Provider};
 use crate::event::{EventType, EventTypePattern};
-use crate::template::{self, FieldKind, Finding, Format, Names, Part, Template};
+use crate::template::{self, Finding, Format, Part, Template};
 
 /// Most characters of a subscription's name.
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -51,66 +51,6 @@ pub struct SubscriptionWarning {
     pub detail: String,
 }
 
-/// The names a template may use: every catalogue's, and the account's own.
-#[derive(Debug, Clone, Default)]
-pub struct FieldNames {
-    extra: Vec<String>,
-}
-
-impl FieldNames {
-    /// The catalogue and these extra names, which an account declared.
-    #[must_use]
-    pub fn with_extra(extra: Vec<String>) -> Self {
-        Self { extra }
-    }
-}
-
-fn kind_of(field_type: &FieldType) -> FieldKind {
-    match field_type {
-        FieldType::Text => FieldKind::Text,
-        FieldType::Integer => FieldKind::Integer,
-        FieldType::Decimal => FieldKind::Decimal,
-        FieldType::Boolean => FieldKind::Boolean,
-        FieldType::Date => FieldKind::Date,
-        FieldType::Url => FieldKind::Url,
-        FieldType::List(_) => FieldKind::List,
-    }
-}
-
-impl Names for FieldNames {
-    fn kind(&self, name: &str) -> Option<FieldKind> {
-        catalogue::known_field(name)
-            .map(|field| kind_of(&field.field_type))
-            .or_else(|| self.extra.iter().any(|extra| extra == name).then_some(FieldKind::Text))
-    }
-
-    fn item_kind(&self, list: &str, field: &str) -> Option<FieldKind> {
-        match catalogue::known_field(list)?.field_type {
-            FieldType::List(fields) => fields.iter().find(|known| known.name == field).map(|known| kind_of(&known.field_type)),
-            _ => None,
-        }
-    }
-
-    fn for_each_name(&self, f: &mut dyn FnMut(&str)) {
-        for entry in catalogue::types() {
-            for field in entry.fields {
-                f(field.name);
-            }
-        }
-        for name in &self.extra {
-            f(name);
-        }
-    }
-
-    fn for_each_item_field(&self, list: &str, f: &mut dyn FnMut(&str)) {
-        if let Some(FieldType::List(fields)) = catalogue::known_field(list).map(|field| field.field_type) {
-            for field in fields {
-                f(field.name);
-            }
-        }
-    }
-}
-
 /// Checks `spec`; `names` are the macro names its templates may use and `known_type` tells which
 /// event types exist.
 ///
@@ -130,7 +70,8 @@ pub fn check(
             format!("the name has {name_characters} characters; use 1 to {NAME_CHARACTERS_MAX}, without control characters"),
         );
     }
-    let event_types = check_event_types(spec, known_type, &mut faults);
+    let event_types = check_event_types(spec, names, known_type, &mut faults);
+    warn_of_scope(spec, &event_types, &mut faults);
     for (field, values) in &spec.filter {
         if values.0.is_empty() {
             faults.add(
@@ -181,7 +122,12 @@ impl Faults {
     }
 }
 
-fn check_event_types(spec: &SubscriptionSpec, known_type: &dyn Fn(&EventType) -> bool, faults: &mut Faults) -> Vec<EventTypePattern> {
+fn check_event_types(
+    spec: &SubscriptionSpec,
+    names: &FieldNames,
+    known_type: &dyn Fn(&EventType) -> bool,
+    faults: &mut Faults,
+) -> Vec<EventTypePattern> {
     if spec.event_types.is_empty() {
         faults.add("/event_types", "no_event_types", "the list is empty; name at least one event type, a family like `action.*`, or `*`");
     }
@@ -196,11 +142,40 @@ fn check_event_types(spec: &SubscriptionSpec, known_type: &dyn Fn(&EventType) ->
                     format!("event type `{event_type}` is not registered; `GET /v1/event-types` lists those that are"),
                 );
             }
-            Ok(pattern) => patterns.push(pattern),
+            Ok(pattern) => {
+                if matches_nothing(&pattern, names) {
+                    faults.warn(
+                        &pointer,
+                        "matches_no_type",
+                        format!("`{pattern}` matches no event type that exists; `GET /v1/event-types` lists them"),
+                    );
+                }
+                patterns.push(pattern);
+            }
             Err(error) => faults.add(&pointer, "invalid_event_type", error.to_string()),
         }
     }
     patterns
+}
+
+fn warn_of_scope(spec: &SubscriptionSpec, event_types: &[EventTypePattern], faults: &mut Faults) {
+    let is_left_out = |name: &&&str| {
+        let event_type = name.parse::<EventType>();
+        event_type.is_ok_and(|name| event_types.iter().any(|pattern| pattern.matches(&name)) && spec.scope.leaves_out(&name, event_types))
+    };
+    let left_out: Vec<&str> = Scope::LEFT_OUT.iter().filter(is_left_out).copied().collect();
+    if !left_out.is_empty() {
+        let named = left_out.join("` and `");
+        let detail = format!("event level leaves out `{named}`; name what you need in `event_types`, or use the scope `global`");
+        faults.warn("/scope", "event_level_leaves_out", detail);
+    }
+}
+
+/// Whether a wildcard matches no type. A type may be registered later, so that this is no error.
+fn matches_nothing(pattern: &EventTypePattern, names: &FieldNames) -> bool {
+    let EventTypePattern::Prefix(_) = pattern else { return false };
+    let built_in = || catalogue::types().any(|entry| entry.name.parse().is_ok_and(|name| pattern.matches(&name)));
+    !built_in() && !names.defined().any(|defined| pattern.matches(&defined.name))
 }
 
 fn check_templates(spec: &SubscriptionSpec, names: &FieldNames, event_types: &[EventTypePattern], faults: &mut Faults) {
@@ -269,7 +244,7 @@ fn check_templates(spec: &SubscriptionSpec, names: &FieldNames, event_types: &[E
         }
         compile("/request/body".into(), body_format, &request.body, Part::Body, faults);
     }
-    warn_of_missing_fields(&parts, event_types, faults);
+    warn_of_missing_fields(&parts, names, event_types, faults);
     let parts: Vec<_> = parts.iter().map(|(part, compiled)| (*part, compiled)).collect();
     for finding in template::lint_request(&parts, wants_life_cycle(event_types)) {
         warn_of(&finding, "/request", spec, faults);
@@ -289,19 +264,22 @@ fn wants_life_cycle(event_types: &[EventTypePattern]) -> bool {
         .any(|event_type| event_types.iter().any(|pattern| pattern.matches(&event_type)))
 }
 
-fn warn_of_missing_fields(parts: &[(Part, Template)], event_types: &[EventTypePattern], faults: &mut Faults) {
-    let wanted: Vec<_> = catalogue::types()
-        .filter(|entry| entry.name.parse().is_ok_and(|name| event_types.iter().any(|pattern| pattern.matches(&name))))
-        .collect();
-    if wanted.is_empty() {
+fn warn_of_missing_fields(parts: &[(Part, Template)], names: &FieldNames, event_types: &[EventTypePattern], faults: &mut Faults) {
+    let is_wanted = |event_type: &EventType| event_types.iter().any(|pattern| pattern.matches(event_type));
+    let built_in: Vec<_> = catalogue::types().filter(|entry| entry.name.parse().is_ok_and(|name| is_wanted(&name))).collect();
+    let defined: Vec<_> = names.defined().filter(|defined| is_wanted(&defined.name)).collect();
+    if built_in.is_empty() && defined.is_empty() {
         return;
     }
     let mut reported = Vec::new();
     for (part, compiled) in parts {
         for name in compiled.names_used() {
-            let in_catalogue = catalogue::known_field(name).is_some();
-            let carried = wanted.iter().any(|entry| entry.field(name).is_some());
-            if in_catalogue && !carried && !reported.contains(&name) {
+            let in_catalogue = catalogue::known_field(name).is_some() || names.defined().any(|defined| defined.field(name).is_some());
+            let is_system = catalogue::known_field(name).is_some_and(|field| field.provider == Provider::System);
+            let carried = built_in.iter().any(|entry| entry.field(name).is_some())
+                || defined.iter().any(|defined| defined.field(name).is_some())
+                || names.is_extra(name);
+            if in_catalogue && !is_system && !carried && !reported.contains(&name) {
                 reported.push(name);
                 let pointer = match part {
                     Part::Url => "/request/url",

@@ -22,6 +22,13 @@ impl Filter {
     pub fn holds(&self, data: &EventData) -> bool {
         self.fields.iter().all(|(name, values)| data.scalar(name).is_some_and(|found| values.contains(&found)))
     }
+
+    /// The first condition that `data` does not fulfil: the field and the values it may hold.
+    #[must_use]
+    pub fn first_unmet(&self, data: &EventData) -> Option<(&str, &[String])> {
+        let unmet = self.fields.iter().find(|(name, values)| !data.scalar(name).is_some_and(|found| values.contains(&found)));
+        unmet.map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +45,9 @@ mod tests {
         assert!(holds(r#"{"CampaignId":"1001","Status":"APPROVED"}"#));
         assert!(!holds(r#"{"CampaignId":"1002","Status":"APPROVED"}"#));
         assert!(!holds(r#"{"CampaignId":"1000"}"#));
+        let unmet = |text: &str| filter.first_unmet(&EventData::parse(text).unwrap()).map(|(name, _)| name.to_owned());
+        assert_eq!(unmet(r#"{"CampaignId":1000,"Status":"PENDING"}"#).as_deref(), Some("Status"));
+        assert_eq!(unmet(r#"{"CampaignId":1000,"Status":"APPROVED"}"#), None);
         assert!(Filter::default().holds(&EventData::parse("{}").unwrap()));
     }
 }

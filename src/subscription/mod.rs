@@ -7,6 +7,7 @@
 mod check;
 mod credentials;
 mod filter;
+mod names;
 mod preset;
 mod response_rule;
 mod secrets;
@@ -15,16 +16,17 @@ mod spec;
 mod target;
 mod tls;
 
-pub use check::{FieldError, FieldNames, SubscriptionWarning, check};
+pub use check::{FieldError, SubscriptionWarning, check};
 pub use credentials::{ClientAuthentication, CredentialsSpec, SECRET_BYTES_MAX};
 pub use filter::Filter;
+pub use names::{EventNames, FieldNames};
 pub use preset::{Preset, PresetLimit, PresetParameter, PresetReply};
 pub use response_rule::{RULE_BYTES_MAX, ResponseRule, ResponseRuleError};
 pub use secrets::{HIDDEN, SubscriptionSecrets, rotate_signing, settle_secrets, shown_header};
 pub use signing::{SIGNATURE_HEADERS, SIGNATURE_PARAMETERS, SignatureForm, SignatureVersion, SigningSpec};
 pub use spec::{
     ATTEMPTS_MAX, BodyFormat, ExponentialSpec, HeaderSpec, MINIMUM_DELAY_MAX_S, Method, Order, REQUESTS_PER_SECOND_MAX,
-    REQUESTS_PER_SECOND_MIN, RateScope, RequestSpec, RetryProfile, RetrySpec, SubscriptionSpec, SubscriptionState, TIMEOUT_MAX_MS,
+    REQUESTS_PER_SECOND_MIN, RateScope, RequestSpec, RetryProfile, RetrySpec, Scope, SubscriptionSpec, SubscriptionState, TIMEOUT_MAX_MS,
 };
 pub use target::literal_target;
 pub use tls::TlsSpec;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::event::EventTypePattern;
+use crate::event::{EventData, EventType, EventTypePattern};
 use crate::id::SubscriptionId;
 
 /// A checked subscription. Cheap to clone.
@@ -76,10 +78,39 @@ pub struct SubscriptionRules {
     pub error_response: Option<ResponseRule>,
 }
 
+/// Why a subscription does not want an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// It does not ask for the type.
+    Type,
+    /// It is at event level, which leaves the type out.
+    Scope,
+    /// The event does not hold one of these values in this field.
+    Field {
+        /// The field.
+        name: &'a str,
+        /// The values it may hold.
+        wanted: &'a [String],
+    },
+}
+
 impl Subscription {
     /// Whether events of this type with this data are to be delivered to it.
     #[must_use]
-    pub fn wants(&self, event_type: &crate::event::EventType, data: &crate::event::EventData) -> bool {
-        self.rules.event_types.iter().any(|pattern| pattern.matches(event_type)) && self.rules.filter.holds(data)
+    pub fn wants(&self, event_type: &EventType, data: &EventData) -> bool {
+        self.refusal(event_type, data).is_none()
+    }
+
+    /// Why an event of this type with this data is not to be delivered to it; none if it is.
+    #[must_use]
+    pub fn refusal(&self, event_type: &EventType, data: &EventData) -> Option<Refusal<'_>> {
+        let rules = &*self.rules;
+        if !rules.event_types.iter().any(|pattern| pattern.matches(event_type)) {
+            return Some(Refusal::Type);
+        }
+        if self.spec.scope.leaves_out(event_type, &rules.event_types) {
+            return Some(Refusal::Scope);
+        }
+        rules.filter.first_unmet(data).map(|(name, wanted)| Refusal::Field { name, wanted })
     }
 }

@@ -1,11 +1,11 @@
 //! The ready-made templates of `templates/`, one for each kind of receiver.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::spec::RequestSpec;
 
 /// A ready-made template. Its format is described in `docs/presets.md`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// Its name, which is its file's.
@@ -44,7 +44,7 @@ pub struct Preset {
 }
 
 /// A literal in capitals that the user must replace.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetParameter {
     /// The literal.
@@ -56,7 +56,7 @@ pub struct PresetParameter {
 }
 
 /// A limit of the receiver.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetLimit {
     /// The receiver's parameter.
@@ -66,7 +66,7 @@ pub struct PresetLimit {
 }
 
 /// A known answer of the receiver.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetReply {
     /// The status.

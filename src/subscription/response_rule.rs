@@ -171,6 +171,13 @@ impl ResponseRule {
         self.conditions.iter().all(|condition| condition.holds(status, &body))
     }
 
+    /// Each condition in words, and whether it holds for this answer; see [`ResponseRule::matches`].
+    #[must_use]
+    pub fn conditions(&self, status: u16, body: &[u8]) -> Vec<(String, bool)> {
+        let body = Body::new(body);
+        self.conditions.iter().map(|condition| (condition.to_string(), condition.holds(status, &body))).collect()
+    }
+
     /// Whether a condition looks at the status: only then may a 4xx or 5xx count as a success.
     #[must_use]
     pub fn names_a_status(&self) -> bool {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::credentials::CredentialsSpec;
 use super::signing::SigningSpec;
 use super::tls::TlsSpec;
-use crate::event::AccountId;
+use crate::event::{AccountId, EventType, EventTypePattern};
 use crate::template::Engine;
 
 /// Longest `minimum_delay_s`: 30 days.
@@ -31,6 +31,9 @@ pub struct SubscriptionSpec {
     pub name: String,
     /// Types, families such as `action.*`, or `*`; at least one.
     pub event_types: Vec<String>,
+    /// Whether it hears of everything, or only of what happens first.
+    #[serde(default)]
+    pub scope: Scope,
     /// Fields and the values they may hold.
     #[serde(default, rename = "where")]
     pub filter: BTreeMap<String, FilterValues>,
@@ -210,6 +213,16 @@ word_enum!(
     }
 );
 word_enum!(
+    /// Which events of the wanted types a subscription hears of, in the words of impact.com.
+    Scope, "lowercase" {
+        /// Everything that happens to an action.
+        #[default]
+        Global,
+        /// What happens first: modifications and reversals are left out unless they are named exactly.
+        Event,
+    }
+);
+word_enum!(
     /// Which requests the ceiling counts.
     RateScope, "lowercase" {
         /// Every request of the subscription.
@@ -269,6 +282,19 @@ impl Method {
     #[must_use]
     pub const fn has_body(self) -> bool {
         matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+}
+
+impl Scope {
+    /// The types that event level leaves out.
+    pub const LEFT_OUT: [&'static str; 2] = ["action.modified", "action.reversed"];
+
+    /// Whether this scope leaves out a type that one of `patterns` matches.
+    #[must_use]
+    pub fn leaves_out(self, event_type: &EventType, patterns: &[EventTypePattern]) -> bool {
+        self == Self::Event
+            && Self::LEFT_OUT.contains(&event_type.as_str())
+            && !patterns.iter().any(|pattern| matches!(pattern, EventTypePattern::Exact(named) if named == event_type))
     }
 }
 

@@ -16,7 +16,7 @@ use super::keys::{client_of, create};
 use super::server::Running;
 
 /// Calls that change nothing which is configured, although their method may.
-const NOT_AUDITED: [&str; 2] = ["POST /v1/events", "POST /v1/subscriptions/{id}/test"];
+const NOT_AUDITED: [&str; 3] = ["POST /v1/events", "POST /v1/subscriptions/{id}/test", "POST /v1/subscriptions/test"];
 
 /// The newest entry.
 async fn newest(running: &Running) -> Value {
@@ -127,6 +127,22 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
         (json!("key.deleted"), created["id"].clone())
     );
     audited.extend(["POST /v1/keys/{id}/rotate".into(), "DELETE /v1/keys/{id}".into()]);
+    let renamed = running.client.send("PATCH", "/v1/accounts/acme", &[], br#"{"name": "canary-name", "fields": ["Extra"]}"#).await;
+    assert_eq!(renamed.status, 200, "{}", renamed.body);
+    let entry = newest(&running).await;
+    assert_eq!((&entry["action"], &entry["changes"]), (&json!("account.changed"), &json!(["/name", "/fields"])));
+    running.client.post("/v1/accounts", json!({"id": "going"})).await;
+    assert_eq!(running.client.send("DELETE", "/v1/accounts/going", &[], b"").await.status, 202);
+    let entry = newest(&running).await;
+    assert_eq!((&entry["action"], &entry["object"], &entry["account"]), (&json!("account.deleted"), &json!("going"), &json!("going")));
+    audited.extend(["PATCH /v1/accounts/{id}".into(), "DELETE /v1/accounts/{id}".into()]);
+    let described = json!({"type": "coupon.redeemed", "description": "canary-description"});
+    assert_eq!(running.client.post("/v1/event-types", described).await.status, 201);
+    assert_eq!(running.client.send("DELETE", "/v1/event-types/coupon.redeemed", &[], b"").await.status, 204);
+    let two = running.client.get("/v1/audit?limit=2").await.json()["data"].clone();
+    assert_eq!((&two[0]["action"], &two[1]["action"]), (&json!("event_type.deleted"), &json!("event_type.created")));
+    assert!(two[0]["object"] == "coupon.redeemed" && two[0]["account"].is_null());
+    audited.extend(["POST /v1/event-types".into(), "DELETE /v1/event-types/{type}".into()]);
     let log = running.client.get("/v1/audit?limit=200").await.body;
     assert!(!log.contains("canary"), "a value is in the log: {log}");
     // A call that changes something and is not in this test fails it.
@@ -223,7 +239,7 @@ async fn entries_are_removed_when_they_are_old_enough() {
     let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap());
     let days = |count: u64| Duration::from_secs(count * 86_400);
     let create = async |id: String| {
-        let account = Account { id: id.parse().unwrap(), name: id, fields: Vec::new(), created_at: Timestamp::default() };
+        let account = Account::new(id.parse().unwrap(), id, Timestamp::default());
         queue.create_account(&Actor::server(), account).await.unwrap();
     };
     // More than one step of the removal takes.

@@ -4,6 +4,7 @@
 //! fails here.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use postrider::api::calls;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::http::{Answer, Client};
 use super::keys::{client_of, create};
 use super::server::Running;
 
-/// What a path's `{id}` stands for.
+/// What the part of a path in braces stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Thing {
     Nothing,
@@ -21,6 +22,9 @@ enum Thing {
     Event,
     Delivery,
     Key,
+    EventType,
+    Preset,
+    FreshAccount,
     Replay,
 }
 
@@ -35,9 +39,16 @@ enum Rule {
     Object,
     /// As `Object`, with the account in the body.
     Body,
+    /// Every valid key, whatever the method: the call changes and sends nothing.
+    Pure,
+    /// As `Pure`, with the account in the body.
+    PureBody,
     /// Operators only.
     Operator,
 }
+
+/// Numbers names that must not come twice.
+static FRESH: AtomicUsize = AtomicUsize::new(0);
 
 struct Case {
     method: &'static str,
@@ -54,9 +65,13 @@ const fn case(method: &'static str, path: &'static str, thing: Thing, rule: Rule
 
 const SPEC: &str = r#"{"account":"acme","name":"n","event_types":["action.*"],"request":{"url":"http://127.0.0.1:9/?i={ActionId}"}}"#;
 const EVENT: &str = r#"{"account":"acme","type":"action.tracked","data":{"ActionId":"1"}}"#;
+const CHECK: &str = r#"{"format":"raw","template":"{ActionId}","account":"acme"}"#;
+const RENDER: &str = r#"{"format":"raw","template":"{ActionId}","account":"acme","event_type":"action.tracked"}"#;
+const DRAFT: &str =
+    r#"{"subscription":{"account":"acme","name":"n","event_types":["action.*"],"request":{"url":"http://127.0.0.1:9/?i={ActionId}"}}}"#;
 
 fn cases() -> Vec<Case> {
-    use Rule::{Anybody, Body, Object, Open, Operator};
+    use Rule::{Anybody, Body, Object, Open, Operator, Pure, PureBody};
     vec![
         case("GET", "/healthz", Thing::Nothing, Open, 200, ""),
         case("GET", "/readyz", Thing::Nothing, Open, 200, ""),
@@ -71,6 +86,9 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/accounts", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/accounts", Thing::Nothing, Operator, 409, r#"{"id":"acme"}"#),
         case("GET", "/v1/accounts/{id}", Thing::Account, Object, 200, ""),
+        case("PATCH", "/v1/accounts/{id}", Thing::Account, Operator, 200, r#"{"name":"m"}"#),
+        case("DELETE", "/v1/accounts/{id}", Thing::FreshAccount, Operator, 202, ""),
+        case("GET", "/v1/addresses", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/export", Thing::Nothing, Operator, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
@@ -94,6 +112,20 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/deliveries/{id}", Thing::Delivery, Object, 200, ""),
         case("POST", "/v1/deliveries/{id}/retry", Thing::Delivery, Object, 200, ""),
         case("POST", "/v1/deliveries/{id}/cancel", Thing::Delivery, Object, 200, ""),
+        case("GET", "/v1/events/{id}/routing", Thing::Event, Object, 200, ""),
+        case("GET", "/v1/event-types", Thing::Nothing, Anybody, 200, ""),
+        case("POST", "/v1/event-types", Thing::Nothing, Operator, 201, r#"{"type":"voucher.sent"}"#),
+        case("GET", "/v1/event-types/{type}", Thing::EventType, Anybody, 200, ""),
+        case("DELETE", "/v1/event-types/{type}", Thing::EventType, Operator, 204, ""),
+        case("GET", "/v1/event-types/{type}/sample", Thing::EventType, Anybody, 200, ""),
+        case("POST", "/v1/templates/check", Thing::Nothing, PureBody, 200, CHECK),
+        case("POST", "/v1/templates/render", Thing::Nothing, PureBody, 200, RENDER),
+        case("POST", "/v1/templates/import", Thing::Nothing, PureBody, 200, r#"{"text":"a={x}","account":"acme"}"#),
+        case("GET", "/v1/presets", Thing::Nothing, Anybody, 200, ""),
+        case("GET", "/v1/presets/{name}", Thing::Preset, Anybody, 200, ""),
+        case("POST", "/v1/subscriptions/preview", Thing::Nothing, PureBody, 200, DRAFT),
+        case("POST", "/v1/subscriptions/test", Thing::Nothing, Body, 200, DRAFT),
+        case("POST", "/v1/responses/check", Thing::Nothing, Pure, 200, r#"{"response":{"status":200}}"#),
     ]
 }
 
@@ -133,6 +165,8 @@ fn expected(case: &Case, who: Who) -> u16 {
         Rule::Open => case.status,
         _ if !who.has_key() => 401,
         Rule::Operator if who != Who::Operator => 403,
+        Rule::PureBody if who.is_of_another() => 422,
+        Rule::Pure | Rule::PureBody => case.status,
         _ if who.only_reads() && !reads => 403,
         Rule::Object if who.is_of_another() => 404,
         Rule::Body if who.is_of_another() => 422,
@@ -234,13 +268,29 @@ impl World {
                 (key["id"].as_str().unwrap().to_owned(), unknown("key"))
             }
             Thing::Replay => (self.replay("acme").await, unknown("rpl")),
+            Thing::FreshAccount => {
+                let id = format!("fresh{}", FRESH.fetch_add(1, Ordering::Relaxed));
+                assert_eq!(self.running.client.post("/v1/accounts", json!({"id": id})).await.status, 201);
+                (id, "none".into())
+            }
+            Thing::EventType => {
+                let name = format!("fresh.type{}", FRESH.fetch_add(1, Ordering::Relaxed));
+                assert_eq!(self.running.client.post("/v1/event-types", json!({"type": name})).await.status, 201);
+                (name, "fresh.none".into())
+            }
+            Thing::Preset => ("keitaro".into(), "none".into()),
         }
     }
 }
 
+/// A path with its braces filled.
+fn at(path: &str, id: &str) -> String {
+    ["{id}", "{type}", "{name}"].iter().fold(path.to_owned(), |path, braces| path.replace(braces, id))
+}
+
 async fn call(client: &Client, case: &Case, id: &str, body: &str) -> Answer {
     let body = body.replace("{id}", id);
-    client.send(case.method, &case.path.replace("{id}", id), &[("Content-Type", "application/json")], body.as_bytes()).await
+    client.send(case.method, &at(case.path, id), &[("Content-Type", "application/json")], body.as_bytes()).await
 }
 
 /// An answer as text, without what differs between any two answers.
@@ -265,7 +315,7 @@ async fn h5_every_call_answers_every_kind_of_key_as_its_rule_says() {
             let answer = call(client, &case, &id, case.body).await;
             assert_eq!(answer.status, expected(&case, *who), "{} {} by {who:?}: {}", case.method, case.path, answer.body);
             if case.method == "GET" {
-                let head = client.send("HEAD", &case.path.replace("{id}", &id), &[], b"").await;
+                let head = client.send("HEAD", &at(case.path, &id), &[], b"").await;
                 assert_eq!((head.status, head.body.as_str()), (answer.status, ""), "HEAD {} by {who:?}", case.path);
             }
             let code = match answer.status {
@@ -289,9 +339,8 @@ async fn h2_another_accounts_objects_are_not_found() {
             for (body, match_version) in [(case.body, "*"), ("{", "*"), (r#"{"surprise":1}"#, "*"), (case.body, "\"99\""), ("", "nonsense")]
             {
                 let headers = [("Content-Type", "application/json"), ("If-Match", match_version)];
-                let at = |id: &str| case.path.replace("{id}", id);
-                let foreign = client.send(case.method, &at(&id), &headers, body.as_bytes()).await;
-                let missing = client.send(case.method, &at(&unknown), &headers, body.as_bytes()).await;
+                let foreign = client.send(case.method, &at(case.path, &id), &headers, body.as_bytes()).await;
+                let missing = client.send(case.method, &at(case.path, &unknown), &headers, body.as_bytes()).await;
                 let (foreign, missing) = (comparable(&foreign, &id), comparable(&missing, &unknown));
                 assert_eq!(foreign, missing, "{} {} by {who:?} with {body}", case.method, case.path);
             }
@@ -315,7 +364,18 @@ async fn h2_another_account_in_a_body_is_as_one_that_does_not_exist() {
             format!("[{},{}]", of("action.tracked"), of("Action")),
         ]
     };
-    for (path, template) in [("/v1/events", EVENT), ("/v1/subscriptions", SPEC), ("/v1/subscriptions", &SPEC.replace("http", "ftp"))] {
+    for (path, template) in [
+        ("/v1/events", EVENT),
+        ("/v1/subscriptions", SPEC),
+        ("/v1/subscriptions", &SPEC.replace("http", "ftp")),
+        ("/v1/templates/check", CHECK),
+        ("/v1/templates/render", RENDER),
+        ("/v1/templates/import", r#"{"text":"x","account":"acme"}"#),
+        ("/v1/subscriptions/preview", DRAFT),
+        ("/v1/subscriptions/preview", &DRAFT.replace("http", "ftp")),
+        ("/v1/subscriptions/test", DRAFT),
+        ("/v1/subscriptions/test", &DRAFT.replace("http", "ftp")),
+    ] {
         let foreign = client.post(path, template).await;
         let missing = client.post(path, template.replace("acme", "none")).await;
         assert_eq!((foreign.status, comparable(&foreign, "acme")), (422, comparable(&missing, "none")), "{path}");

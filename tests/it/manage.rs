@@ -98,7 +98,8 @@ async fn events_are_sent_from_a_file_and_found_again() {
 async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
     let receiver = Receiver::start().await;
     let running = Running::with(|settings| settings.store = "sled".into()).await;
-    let subscription = running.subscribe(&format!("http://{}/p?i={{ActionId}}", receiver.address), json!({})).await;
+    let credentials = json!({"credentials": {"type": "bearer", "token": "canary-token"}});
+    let subscription = running.subscribe(&format!("http://{}/p?i={{ActionId}}", receiver.address), credentials).await;
     running.subscribe(&format!("http://{}/later?i={{ActionId}}", receiver.address), json!({"minimum_delay_s": 86_400})).await;
     for number in 0..30 {
         let event = json!({"account": "acme", "type": "action.tracked", "key": format!("k{number}"), "data": {"ActionId": format!("A{number}"), "Payout": 5.00}});
@@ -113,9 +114,15 @@ async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
     assert!(refused(&running, &["store", "export", "--server", "--output", &archive]).await.contains("cannot be created"));
     assert_eq!(permissions(Path::new(&archive)), 0o600);
 
+    assert!(!std::fs::read_to_string(&archive).unwrap().contains("canary-token"), "secrets are exported as they are stored: sealed");
+    let master_key = Some(running.folder.path().join("data").join("master.key"));
     let paused = format!("sled:{}", path("paused"));
     done(&running, &["store", "import", "--paused", "--store", &paused, "--input", &archive]).await;
-    let looked_at = Running::with_account(|settings| settings.store = paused).await;
+    let looked_at = Running::with_account(|settings| {
+        settings.store = paused;
+        settings.master_key_file.clone_from(&master_key);
+    })
+    .await;
     let listed = looked_at.client.get("/v1/subscriptions").await.json();
     assert!(listed["data"].as_array().unwrap().iter().all(|subscription| subscription["state"] == "paused"), "{listed}");
 
@@ -140,7 +147,13 @@ async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
     assert!(in_use.contains("is in use by process"), "{in_use}");
 
     // The moved store goes on where the first one was: keys known, the log there, the rest still waiting.
-    let moved = Running::with_account(|settings| settings.store = sled.clone()).await;
+    let moved = Running::with_account(|settings| {
+        settings.store = sled.clone();
+        settings.master_key_file = master_key;
+    })
+    .await;
+    let credentials = &moved.client.get(&format!("/v1/subscriptions/{}", subscription["id"].as_str().unwrap())).await.json()["credentials"];
+    assert_eq!(credentials, &json!({"type": "bearer", "has_secret": true}), "the master key came along");
     let event = json!({"account": "acme", "type": "action.tracked", "key": "k7", "data": {"ActionId": "A7", "Payout": 5.00}});
     assert_eq!(moved.client.post("/v1/events", event).await.json()["duplicate"], true);
     let id = subscription["id"].as_str().unwrap();

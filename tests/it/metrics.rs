@@ -62,6 +62,9 @@ async fn what_happens_is_counted_and_nothing_of_a_tenant_is_shown() {
     ] {
         assert_eq!(sample(&text, series), Some(value), "{series} in\n{text}");
     }
+    for series in ["postrider_store_commit_duration_seconds_count", "postrider_store_sync_duration_seconds_count"] {
+        assert!(sample(&text, series).unwrap() >= 4.0, "{series}: an account, a subscription, an event and an attempt were stored");
+    }
     assert!(text.contains("method=\"other\"") && sample(&text, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
     assert!(!text.contains("canary") && !text.contains(created["id"].as_str().unwrap()) && !text.contains("acme"), "{text}");
 }

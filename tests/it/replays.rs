@@ -68,7 +68,7 @@ async fn a_replay_goes_on_after_a_restart() {
     let replay = running.client.post("/v1/replays", json!({"subscription": created["id"], "states": ["cancelled"]})).await.json();
     let waiting = replay_when(&running, &replay, |shown| shown["state"] == "running").await;
     assert_eq!(waiting["done"], 0);
-    let running = running.restart().await;
+    let running = running.restart(|settings| settings.store = "sled".into()).await;
     running.client.post(&format!("/v1/subscriptions/{}/resume", created["id"].as_str().unwrap()), "").await;
     let done = replay_when(&running, &replay, |shown| shown["state"] == "done").await;
     assert_eq!((done["matched"].clone(), done["done"].clone()), (json!(4), json!(4)));

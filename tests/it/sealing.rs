@@ -48,7 +48,7 @@ impl Folder {
     async fn start(&self) -> Running {
         let server = Server::start(&self.settings()).await.unwrap();
         let client = super::http::Client { address: server.address(), key: server.operator_key().to_owned() };
-        Running { client, server, folder: tempfile::tempdir().unwrap(), settings: self.settings() }
+        Running { client, server, folder: tempfile::tempdir().unwrap() }
     }
 
     /// The records of one kind, read from the store of a server that has stopped.

@@ -11,7 +11,6 @@ pub struct Running {
     pub client: Client,
     pub server: Server,
     pub folder: TempDir,
-    pub settings: Settings,
 }
 
 impl Running {
@@ -28,7 +27,10 @@ impl Running {
 
     /// A server on a store that has its account already.
     pub async fn with_account(change: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn on(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             data: folder.path().join("data"),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -38,7 +40,13 @@ impl Running {
         change(&mut settings);
         let server = Server::start(&settings).await.unwrap();
         let client = Client { address: server.address(), key: server.operator_key().to_owned() };
-        Self { client, server, folder, settings }
+        Self { client, server, folder }
+    }
+
+    /// Stops the server in order and starts another one on the same folder.
+    pub async fn restart(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.server.stop().await.unwrap();
+        Self::on(self.folder, change).await
     }
 
     /// Waits until so many deliveries of a subscription are in this state; panics after a minute.
@@ -53,15 +61,6 @@ impl Running {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("only {found} of {count} deliveries are {state}");
-    }
-
-    /// Stops the server in order and starts another on the same data.
-    pub async fn restart(self) -> Self {
-        let Self { server, folder, settings, .. } = self;
-        server.stop().await.unwrap();
-        let server = Server::start(&settings).await.unwrap();
-        let client = Client { address: server.address(), key: server.operator_key().to_owned() };
-        Self { client, server, folder, settings }
     }
 
     /// Creates a subscription of `acme` to `action.*`, changed by `patch`, and answers with it.

@@ -51,6 +51,7 @@ async fn api(clock: Arc<TestClock>) -> Client {
         clock,
         rng: Arc::new(SystemRng),
         body_bytes_max: 100_000,
+        egress_addresses: [].into(),
         ready: Readiness::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -12,7 +12,8 @@ use postrider::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookup
 use postrider::request::send::{HttpTransport, Outgoing, Transport, TransportSettings};
 use tokio::net::TcpListener;
 
-const TIMEOUT: Duration = Duration::from_millis(200);
+/// Long beside what a loaded machine takes for the fastest of them, short beside the patience of a person.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Scripted(Mutex<Chooser>);
 

@@ -185,3 +185,17 @@ async fn replays_are_remembered_up_to_a_limit() {
     }
     assert!(matches!(world.queue.create_replay(&Actor::server(), stuck).await, Err(ReplayError::TooMany)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn j5_an_account_takes_its_replays_with_it() {
+    let world = World::new().await;
+    let id = with_dead(&world, 3).await;
+    let replay = world.queue.create_replay(&Actor::server(), of(id)).await.unwrap();
+    world.advance(seconds(5)).await;
+    world.queue.delete_account(&Actor::server(), &"acme".parse().unwrap(), None).await.unwrap();
+    for _ in 0..100 {
+        world.queue.remove_deleted_accounts().await.unwrap();
+        world.advance(seconds(60)).await;
+    }
+    assert_eq!((world.queue.replay(replay.id), world.queue.replays().len()), (None, 0));
+}

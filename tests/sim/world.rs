@@ -49,7 +49,7 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
         let queue = open_queue(&store, &clock, 1).await;
         let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, replays: None, lives: 1 };
-        let account = Account { id: "acme".parse().unwrap(), name: "Acme".into(), fields: vec!["Number".into()], created_at: world.now() };
+        let account = Account { fields: vec!["Number".into()], ..Account::new("acme".parse().unwrap(), "Acme", world.now()) };
         world.queue.create_account(&Actor::server(), account).await.unwrap();
         world.start();
         world

@@ -10,6 +10,8 @@ on_every_engine!(
     undecided_events_stay_and_do_not_stand_in_the_way,
     a_step_is_no_larger_than_its_limit,
     keys_are_removed_when_they_expired,
+    named_events_are_removed_with_their_keys,
+    a_named_event_stays_while_something_of_it_is_undecided,
 );
 
 /// How many rows a tree holds.
@@ -88,4 +90,47 @@ async fn keys_are_removed_when_they_expired(mut world: World) {
     assert!(!world.accept(event().received(at(10)).key("a")).await.duplicate);
     assert!(world.accept(event().received(at(day)).key("b")).await.duplicate);
     assert_eq!(rows(&mut world, Tree::KeyExpiry).await, 2);
+}
+
+async fn named_events_are_removed_with_their_keys(mut world: World) {
+    let first = world.accept(event().account("going").to(1).key("k")).await;
+    let second = world.accept(event().account("going").key("l")).await;
+    let kept = world.accept(event().to(2).key("k")).await;
+    world.settle(1, first.deliveries[0], Next::RetryAt(at(2)), at(1)).await;
+    world.settle(1, first.deliveries[0], Next::Delivered, at(3)).await;
+    world.settle(2, kept.deliveries[0], Next::Delivered, at(3)).await;
+    let gone = postrider::id::EventId::from_raw(9);
+    assert_eq!(world.store().remove_events(vec![first.id, second.id, gone]).await.unwrap(), 2);
+    for accepted in [&first, &second] {
+        assert!(world.store().event(accepted.id).await.unwrap().is_none());
+    }
+    assert!(world.store().delivery(first.deliveries[0]).await.unwrap().is_none());
+    assert_eq!((world.counts(1).await, world.counts(2).await.delivered), (Counts::default(), 1));
+    for (tree, left) in [
+        (Tree::Events, 1),
+        (Tree::Deliveries, 1),
+        (Tree::Attempts, 1),
+        (Tree::Due, 0),
+        (Tree::Keys, 1),
+        (Tree::KeyExpiry, 1),
+        (Tree::Counts, 1),
+    ] {
+        assert_eq!(rows(&mut world, tree).await, left, "{tree:?}");
+    }
+    assert!(world.accept(event().key("k")).await.duplicate, "the same key of another account is still known");
+    let again = world.accept(event().account("going").key("k")).await;
+    assert!(!again.duplicate && again.id > kept.id, "ids go on from where they were");
+    world.check_counts().await;
+}
+
+async fn a_named_event_stays_while_something_of_it_is_undecided(world: World) {
+    let accepted = world.accept(event().to(1).to(2).key("k")).await;
+    world.settle(1, accepted.deliveries[0], Next::Delivered, at(1)).await;
+    assert_eq!(world.store().remove_events(vec![accepted.id]).await.unwrap(), 0);
+    assert!(world.accept(event().key("k")).await.duplicate);
+    world.settle(2, accepted.deliveries[1], Next::Delivered, at(2)).await;
+    let many: Vec<_> =
+        futures_util::future::join_all((0..300).map(|_| world.accept(event()))).await.into_iter().map(|one| one.id).collect();
+    assert_eq!(world.store().remove_events([vec![accepted.id], many].concat()).await.unwrap(), 301, "in as many steps as it takes");
+    world.check_counts().await;
 }

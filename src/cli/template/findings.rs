@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
+use crate::api::finding_json;
 use crate::template::Finding;
 
 /// Prints findings to standard error, errors first.
@@ -20,17 +21,4 @@ pub(super) fn print(findings: &[Finding], source: &str, name: &str) {
 pub(super) fn document(output: Option<&str>, findings: &[Finding]) -> Value {
     let listed = |errors: bool| findings.iter().filter(|finding| finding.is_error() == errors).map(finding_json).collect::<Vec<_>>();
     json!({"ok": output.is_some(), "output": output, "errors": listed(true), "warnings": listed(false)})
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "code": finding.code.as_str(),
-        "message": finding.message,
-        "line": finding.line,
-        "column": finding.column,
-        "end_line": finding.end_line,
-        "end_column": finding.end_column,
-        "suggestion": finding.suggestion,
-        "fix": finding.fix,
-    })
 }

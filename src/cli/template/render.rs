@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::event_file::{self, EventNames};
-use super::{findings, watch};
+use super::{event_file, findings, watch};
 use crate::cli::input::read_text;
 use crate::cli::{FAILED, Failure};
+use crate::subscription::{EventNames, FieldNames};
 use crate::template::{Code, Engine, Finding, Format, Options, Template, Values};
 
 #[derive(Debug, Args)]
@@ -66,7 +66,9 @@ pub(super) async fn run(arguments: RenderArguments) -> Result<(), Failure> {
 pub(super) fn render(arguments: &RenderArguments) -> anyhow::Result<Rendered> {
     let source = read_text(&arguments.template)?;
     let data = event_file::read(&arguments.event)?;
-    let names = EventNames::new(data.fields());
+    // Whoever renders locally has the event at hand and declares nothing elsewhere.
+    let declared = FieldNames::default();
+    let names = EventNames::new(&declared, data.fields());
     let options = Options { silence: &arguments.silence };
     let (output, findings) = match Template::compile_with(arguments.engine, arguments.format, &source, &names, &options) {
         Err(findings) => (None, findings),

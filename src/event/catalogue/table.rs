@@ -119,6 +119,11 @@ pub fn find(name: &str) -> Option<&'static TypeEntry> {
     types().find(|entry| entry.name == name)
 }
 
+/// Whether built-in types share this first part of a name, such as `action`.
+pub fn is_built_in_prefix(part: &str) -> bool {
+    types().any(|entry| entry.name.split('.').next() == Some(part))
+}
+
 /// The field of this exact name in any type's catalogue; the first type that
 /// has it wins.
 ///

@@ -329,6 +329,8 @@ impl WireDelivery {
                 attempts: self.attempts,
                 last_outcome: self.last_outcome,
                 created_at: self.created_at,
+                // Restoring works it out again.
+                behind: false,
                 state,
             },
             order_key,

@@ -6,7 +6,7 @@
 //! as it was at some moment of the reading, so that a restored store may send again what was delivered
 //! meanwhile, and never loses what was accepted before.
 //!
-//! [`lines`] writes archives as lines of JSON.
+//! [`LinesWriter`] writes archives as lines of JSON, [`LinesReader`] reads them.
 
 mod lines;
 mod read;

@@ -11,7 +11,7 @@ use crate::event::KeyDigest;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::store::kv::{KeyRange, KvError, Tree};
 use crate::store::layout::{self, MetaName};
-use crate::store::record::{DeliveryRecord, KeyRecord, StateRecord};
+use crate::store::record::{self, DeliveryRecord, EventRecord, KeyRecord, StateRecord};
 use crate::store::{Pruned, StoreError};
 
 /// Most events one step removes.
@@ -83,6 +83,45 @@ impl Ledger {
         self.overlay.remove(Tree::Events, layout::event_key(event));
         self.parts.cache.remove(event);
         Ok(true)
+    }
+
+    /// Removes these events with all that hangs on them and their keys, but those of which something is
+    /// undecided; answers how many are gone.
+    pub(in crate::store) fn remove_events(&mut self, events: &[EventId]) -> Decision<usize, StoreError> {
+        let mut removed = 0;
+        for &event in events {
+            let key = self.key_of(event)?;
+            if !self.prune_event(event)? {
+                continue;
+            }
+            removed += 1;
+            if let Some(digest) = key {
+                self.remove_key(&digest, event)?;
+            }
+        }
+        if removed > 0 {
+            self.keep_newest_id();
+        }
+        Ok(Ok(removed))
+    }
+
+    /// What the idempotency key of an event is known by.
+    fn key_of(&mut self, event: EventId) -> Result<Option<KeyDigest>, KvError> {
+        let place = layout::event_key(event);
+        let Some(value) = self.overlay.get(Tree::Events, &place)? else { return Ok(None) };
+        let read = record::decode::<EventRecord<'_>>(Tree::Events, &place, &value).and_then(|record| record.event(event));
+        Ok(read.ok().and_then(|event| Some(event.key?.digest(&event.account))))
+    }
+
+    /// Forgets a key if it is that of this event.
+    fn remove_key(&mut self, digest: &KeyDigest, event: EventId) -> Result<(), KvError> {
+        if let Some(known) = self.read::<KeyRecord>(Tree::Keys, digest)?
+            && known.event() == event
+        {
+            self.overlay.remove(Tree::Keys, *digest);
+            self.overlay.remove(Tree::KeyExpiry, layout::key_expiry_key(Timestamp::from_unix_ms(known.expires_at), digest));
+        }
+        Ok(())
     }
 
     fn prune_keys(&mut self, now: Timestamp, pruned: &mut Pruned) -> Result<(), KvError> {
