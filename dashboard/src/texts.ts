@@ -260,7 +260,7 @@ export const texts = {
     request: "The request",
     method: "Method",
     url: "URL",
-    urlHint: "Type { for macros. Each value is percent-encoded where it stands. Host and port must be literal.",
+    urlHint: "Type { and a letter for macros. Each value is percent-encoded where it stands. Host and port must be literal.",
     bodyFormat: "Body format",
     queryFormat: "Format",
     formats: { query: "Query string", json: "JSON", xml: "XML", raw: "As written" } as Record<BodyFormat, string>,
