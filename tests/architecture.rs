@@ -34,7 +34,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
 }
 
 /// Crates that are known in few places, so that they can be replaced.
-const DOORS: [(&str, &[&str]); 10] = [
+const DOORS: [(&str, &[&str]); 12] = [
     ("axum", &["src/api/", "src/server.rs", "src/cli/receiver.rs", "src/cli/listen"]),
     ("hyper_util", &["src/server.rs", "src/cli/bench"]),
     ("reqwest", &["src/request/send", "src/request/guard/", "src/cli/client.rs", "src/cli/bench"]),
@@ -44,6 +44,8 @@ const DOORS: [(&str, &[&str]); 10] = [
     ("governor", &["src/dispatcher/pace.rs"]),
     ("backoff", &["src/delivery/backoff.rs"]),
     ("handlebars", &["src/template/"]),
+    ("rcgen", &["src/cli/listen/"]),
+    ("tokio_rustls", &["src/cli/listen/"]),
     ("chacha20poly1305", &["src/secret/vault.rs"]),
 ];
 

@@ -30,6 +30,7 @@ mod problem;
 mod responses;
 mod routes;
 mod routing;
+mod slow;
 mod subscriptions;
 mod templates;
 mod throttle;
@@ -47,6 +48,7 @@ pub use trial::{Trial, try_once};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::queue::Queue;
@@ -73,6 +75,10 @@ pub struct ApiState {
     pub body_bytes_max: usize,
     /// Addresses and networks that receivers see requests come from.
     pub egress_addresses: Arc<[String]>,
+    /// Time for a client to send a whole body.
+    pub body_time_max: Duration,
+    /// Most subscriptions of one account.
+    pub subscriptions_per_account_max: usize,
     /// Whether the server takes work.
     pub ready: Readiness,
 }

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, presets, preview,
-    responses, routing, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, page, presets, preview,
+    responses, routing, slow, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -130,6 +130,9 @@ pub fn router(state: ApiState) -> Router {
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(page::add_link))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(axum::middleware::map_response(error::as_problem))
+        .layer(axum::middleware::map_request_with_state(state.clone(), slow::limit_body))
         .with_state(state)
 }

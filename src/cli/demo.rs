@@ -42,7 +42,7 @@ const PRESETS: [(&str, &str); 3] = [
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
-    telemetry::start(LogFormat::Text, "warn").map_err(Failure::usage)?;
+    let _log = telemetry::start(LogFormat::Text, "warn").map_err(Failure::usage)?;
     let listen = arguments
         .listen
         .parse()

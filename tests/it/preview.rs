@@ -120,6 +120,34 @@ async fn a_draft_may_lack_what_only_a_saved_subscription_needs() {
     );
 }
 
+/// The editor of a saved subscription does not know its secrets and can still try it.
+#[tokio::test]
+async fn an_edition_of_a_saved_subscription_keeps_its_secrets() {
+    let running = Running::start().await;
+    let credentials = json!({"type": "bearer", "token": "geheim"});
+    let url = "https://t.example/?i={ActionId}&s={Status}";
+    let mut saved = running.subscribe(url, json!({"credentials": credentials, "signing": {"version": "v1"}})).await;
+    saved["request"]["url"] = json!("https://t.example/other?i={ActionId}&s={Status}");
+    let shown = running.client.post(PREVIEW, json!({"subscription": saved})).await.json();
+    let request = &shown["request"];
+    assert_eq!(shown["errors"], json!([]), "{shown}");
+    let header = |name: &str| {
+        request["headers"].as_array().unwrap().iter().find(|header| header["name"] == name).map(|header| header["value"].clone())
+    };
+    assert_eq!(header("Authorization"), Some(json!("(secret)")), "{request}");
+    assert!(request["url"].as_str().unwrap().contains("webhook_signature=v1."), "{request}");
+
+    saved["request"]["url"] = json!("https://elsewhere.example/?i={ActionId}&s={Status}");
+    let moved = running.client.post(PREVIEW, json!({"subscription": saved})).await.json();
+    assert_eq!(moved["errors"][0]["code"], "secret_required", "{moved}");
+    saved.as_object_mut().unwrap().remove("id");
+    let new = running.client.post(PREVIEW, json!({"subscription": saved})).await.json();
+    assert_eq!(new["errors"][0]["code"], "secret_missing", "{new}");
+    saved["id"] = json!("sub_00000000000000000000000000");
+    let unknown = running.client.post(PREVIEW, json!({"subscription": saved})).await;
+    assert_eq!((unknown.status, unknown.json()["errors"][0]["code"].clone()), (422, json!("unknown_subscription")));
+}
+
 #[tokio::test]
 async fn every_bad_preview_is_named_with_its_place() {
     let running = Running::start().await;
