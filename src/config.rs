@@ -51,6 +51,16 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Most connections to the API at one time.
     pub connections_max: usize,
+    /// Most of these from one address; behind a proxy all of them come from one.
+    pub connections_per_address_max: usize,
+    /// Seconds for a client to send the head of a request.
+    pub request_head_s: u64,
+    /// Seconds for a client to send a whole body.
+    pub request_body_s: u64,
+    /// Seconds after which a connection over which nothing goes is closed; it may take twice as long.
+    pub connection_idle_s: u64,
+    /// Most subscriptions of one account.
+    pub subscriptions_per_account_max: usize,
     /// Most requests in flight.
     pub in_flight_max: usize,
     /// Most requests in flight for one subscription.
@@ -150,6 +160,11 @@ impl Default for Settings {
             egress_addresses: Vec::new(),
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            request_head_s: 15,
+            request_body_s: 60,
+            connection_idle_s: 60,
+            subscriptions_per_account_max: 1_000,
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
@@ -240,6 +255,30 @@ impl Settings {
         }
         if !(1_024..=1_073_741_824).contains(&self.body_bytes_max) {
             return outside("body_bytes_max", self.body_bytes_max.to_string(), "1024 to 1073741824 bytes");
+        }
+        if !(1..=1_000_000).contains(&self.connections_max) {
+            return outside("connections_max", self.connections_max.to_string(), "1 to 1000000");
+        }
+        if !(1..=1_000_000).contains(&self.connections_per_address_max) {
+            return outside("connections_per_address_max", self.connections_per_address_max.to_string(), "1 to 1000000");
+        }
+        for (name, seconds) in [
+            ("request_head_s", self.request_head_s),
+            ("request_body_s", self.request_body_s),
+            ("connection_idle_s", self.connection_idle_s),
+        ] {
+            if !(1..=3_600).contains(&seconds) {
+                return outside(name, seconds.to_string(), "1 to 3600 seconds");
+            }
+        }
+        if !(1..=1_000_000).contains(&self.subscriptions_per_account_max) {
+            return outside("subscriptions_per_account_max", self.subscriptions_per_account_max.to_string(), "1 to 1000000");
+        }
+        if self.waiting_per_subscription_max == 0 {
+            return outside("waiting_per_subscription_max", "0".into(), "1 or more");
+        }
+        if self.drain_s > 3_600 {
+            return outside("drain_s", self.drain_s.to_string(), "0 to 3600 seconds");
         }
         if !(1..=3_650).contains(&self.retention_days) {
             return outside("retention_days", self.retention_days.to_string(), "1 to 3650 days");
@@ -388,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_and_wrong_values_are_errors() {
+    fn l3_unknown_names_and_wrong_values_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.toml");
         for text in [

@@ -14,6 +14,8 @@ pub mod attempt;
 pub mod template;
 pub mod store;
 pub mod api;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod cli;
 pub mod id;
 pub mod clock;

@@ -5,6 +5,8 @@
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
+mod clients;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -40,9 +42,8 @@ use crate::request::send::{
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
+use clients::{Clients, Counted};
 
-/// Time for a client to send the head of a request.
-const HEADER_READ_MAX: Duration = Duration::from_secs(15);
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the listener could not take a connection, for want of descriptors.
@@ -151,7 +152,7 @@ impl Server {
         create_folder(&settings.data)?;
         let metrics: Arc<Metrics> = Arc::default();
         let options = StoreOptions {
-            observer: Some(Arc::new(Counted(metrics.clone()))),
+            observer: Some(Arc::new(StoreMetrics(metrics.clone()))),
             tag: rng.bits(),
             clock: clock.clone(),
             waiting_per_subscription_max: settings.waiting_per_subscription_max,
@@ -213,6 +214,8 @@ impl Server {
                 MetricsAccess::Public => MetricsReaders::Everybody,
             },
             egress_addresses: settings.egress_addresses.clone().into(),
+            body_time_max: Duration::from_secs(settings.request_body_s),
+            subscriptions_per_account_max: settings.subscriptions_per_account_max,
             ready: ready.clone(),
         });
         let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
@@ -221,7 +224,7 @@ impl Server {
             operator_key,
             operator_key_file: key_file,
             dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
-            listener: tokio::spawn(serve(listener, router, settings.connections_max, stop.clone())),
+            listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention)),
             replays: tokio::spawn(run_replays(queue.clone())),
             queue,
@@ -336,9 +339,9 @@ fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
 
 /// Counts what the store does.
 #[derive(Debug)]
-struct Counted(Arc<Metrics>);
+struct StoreMetrics(Arc<Metrics>);
 
-impl StoreObserver for Counted {
+impl StoreObserver for StoreMetrics {
     fn written(&self, took: Duration) {
         self.0.committed(took);
     }
@@ -398,19 +401,46 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
+/// What clients of the API may take.
+#[derive(Debug, Clone, Copy)]
+struct ClientLimits {
+    connections_max: usize,
+    connections_per_address_max: usize,
+    head_max: Duration,
+    idle_max: Duration,
+}
+
+impl ClientLimits {
+    const fn of(settings: &Settings) -> Self {
+        Self {
+            connections_max: settings.connections_max,
+            connections_per_address_max: settings.connections_per_address_max,
+            head_max: Duration::from_secs(settings.request_head_s),
+            idle_max: Duration::from_secs(settings.connection_idle_s),
+        }
+    }
+}
+
 /// Takes connections until `stop`, then lets open requests end.
-async fn serve(listener: TcpListener, router: axum::Router, connections_max: usize, stop: CancellationToken) {
+async fn serve(listener: TcpListener, router: axum::Router, limits: ClientLimits, stop: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES_MAX as u32);
-    let places = Arc::new(Semaphore::new(connections_max));
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let clients = Clients::new(limits.connections_per_address_max);
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let (stream, peer) = tokio::select! {
+        let (stream, peer, visit) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+                Ok((stream, peer)) => match clients.admit(peer.ip()) {
+                    Some(visit) => (stream, peer, visit),
+                    None => {
+                        tracing::debug!(peer = %peer.ip(), "too many connections from one address; another was closed");
+                        continue;
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -425,12 +455,16 @@ async fn serve(listener: TcpListener, router: axum::Router, connections_max: usi
             request.extensions_mut().insert(ConnectInfo(peer));
             service.call(request)
         });
+        let (stream, traffic) = Counted::new(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // What ends a connection is the client's business.
-            let _ = connection.await;
-            drop(place);
+            tokio::select! {
+                _ = connection => {}
+                () = traffic.is_idle(limits.head_max, limits.idle_max) => {}
+            }
+            drop((place, visit));
         });
     }
     drop(listener);

@@ -18,6 +18,9 @@ mod boundaries;
 mod canary;
 #[path = "it/credentials.rs"]
 mod credentials;
+#[cfg(feature = "dashboard")]
+#[path = "it/dashboard.rs"]
+mod dashboard;
 #[path = "it/egress.rs"]
 mod egress;
 #[path = "it/folder.rs"]

@@ -58,7 +58,7 @@ async fn every_attempt_is_made_by_the_default_schedule_and_then_it_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ceiling_holds_over_every_second_and_is_used() {
+async fn g6_the_ceiling_holds_over_every_second_and_is_used() {
     let world = World::new().await;
     world.subscribe("a", json!({"max_requests_per_second": 500})).await;
     world.emit_many(10_000).await;
@@ -113,7 +113,7 @@ async fn a_ceiling_on_retries_lets_first_attempts_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_ceiling_holds_from_the_change_on_and_gives_no_burst() {
+async fn g8_a_changed_ceiling_holds_from_the_change_on_and_gives_no_burst() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"max_requests_per_second": 100})).await;
     world.emit_many(1_000).await;
@@ -128,7 +128,7 @@ async fn a_changed_ceiling_holds_from_the_change_on_and_gives_no_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_hangs_does_not_slow_the_others() {
+async fn g1_a_receiver_that_hangs_does_not_slow_the_others() {
     let world = World::new().await;
     world.transport.on("https://hangs.example/", [Scripted::silence()]);
     world.subscribe("hangs", json!({})).await;
@@ -179,7 +179,7 @@ async fn the_minimum_delay_counts_from_the_event_and_holds_for_the_first_attempt
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_holds_back_the_delivery_and_the_lane() {
+async fn c16_retry_after_holds_back_the_delivery_and_the_lane() {
     let world = World::new().await;
     let slow_down = Scripted::status(429).with_header("Retry-After", "120");
     world.transport.on("https://a.example/", [slow_down, Scripted::status(200)]);
@@ -352,7 +352,7 @@ async fn a_delivery_that_a_person_retries_while_it_is_in_flight_goes_again_at_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_keeps_the_template_it_was_accepted_with() {
+async fn e12_a_delivery_keeps_the_template_it_was_accepted_with() {
     let world = World::new().await;
     let id = world.subscribe("a", json!({"minimum_delay_s": 10})).await;
     let pinned = world.emit("1", 1).await.deliveries[0];
@@ -417,7 +417,7 @@ async fn a_crash_repeats_what_was_in_flight_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_start_the_first_request_waits_one_interval() {
+async fn g5_after_a_start_the_first_request_waits_one_interval() {
     let mut world = World::new().await;
     world.subscribe("a", json!({"max_requests_per_second": 1})).await;
     world.emit_many(10).await;

@@ -52,7 +52,7 @@ impl NewAccount {
         if self.fields.len() > FIELDS_MAX {
             errors.push(Invalid::new("/fields", "too_many_fields", format!("at most {FIELDS_MAX} extra fields can be declared")));
         }
-        for (index, field) in self.fields.iter().enumerate().filter(|(_, field)| !is_macro_name(field)) {
+        for (index, field) in self.fields.iter().enumerate().take(FIELDS_MAX).filter(|(_, field)| !is_macro_name(field)) {
             let detail =
                 format!("`{}` is not a macro name; use letters, digits and `_`, not a digit first, at most 64", field.escape_debug());
             errors.push(Invalid::new(format!("/fields/{index}"), "invalid_field_name", detail));

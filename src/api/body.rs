@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use super::problem::Invalid;
+use super::slow::TooSlow;
 
 /// The body of a request, or why it could not be read.
 pub(super) type Body = Result<Bytes, BytesRejection>;
@@ -18,6 +19,11 @@ pub(super) fn text(body: &Body, bytes_max: usize) -> Result<&str, ApiError> {
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             format!("the body is larger than {bytes_max} bytes; send fewer events in one request"),
+        ),
+        _ if let Some(limit) = TooSlow::limit_of(rejection) => ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            format!("the body was not complete within {} s; send less at once, or over a faster connection", limit.as_secs()),
         ),
         _ => ApiError::new(StatusCode::BAD_REQUEST, "body_unreadable", "the body ended before it was complete; send the request again"),
     })?;

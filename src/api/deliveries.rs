@@ -127,7 +127,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
         account: None,
         subscription: parameters.parse("subscription")?,
         event: parameters.parse("event")?,
-        state: parameters.get("state").map(state_name).transpose()?,
+        states: parameters.all("state").map(state_name).collect::<Result<_, _>>()?,
         since: parameters.parse("since")?,
         until: parameters.parse("until")?,
         before: parameters.cursor()?.map(DeliveryId::from_raw),

@@ -1,6 +1,6 @@
 //! Which error gets which status and code. Each code has a paragraph in `docs/errors.md`.
 
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Invalid, Problem};
@@ -15,6 +15,9 @@ use crate::subscription::FieldError;
 const RETRY_SOON_S: u64 = 5;
 /// The same, where space or a backlog has to shrink first.
 const RETRY_LATER_S: u64 = 30;
+
+/// Most faults that one answer lists.
+const ERRORS_MAX: usize = 100;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -58,7 +61,8 @@ impl ApiError {
 
     /// The input has these faults.
     #[must_use]
-    pub fn invalid(errors: Vec<Invalid>) -> Self {
+    pub fn invalid(mut errors: Vec<Invalid>) -> Self {
+        errors.truncate(ERRORS_MAX);
         let detail = match errors.as_slice() {
             [only] => format!("{}: {}", if only.pointer.is_empty() { "the body" } else { &only.pointer }, only.detail),
             several => format!("{} fields are invalid; `errors` lists each with what to do", several.len()),
@@ -213,6 +217,17 @@ impl From<DefineError> for ApiError {
             E::Configure(error) => error.into(),
         }
     }
+}
+
+/// Gives the framework's own refusals the form of all others. What is refused before a handler runs is
+/// a path that is no UTF-8, for one.
+pub(super) async fn as_problem(response: Response) -> Response {
+    let is_plain = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    if response.status() == StatusCode::BAD_REQUEST && is_plain {
+        let detail = "the path or a header cannot be read; write them in UTF-8, percent-encoded where needed";
+        return ApiError::new(StatusCode::BAD_REQUEST, "bad_request", detail).into_response();
+    }
+    response
 }
 
 impl From<ConfigureKeyError> for ApiError {

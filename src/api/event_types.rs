@@ -82,7 +82,7 @@ fn defined_field_json(field: &DefinedField) -> Value {
 }
 
 /// `GET /v1/event-types`: all of them on one page, the built-in ones first.
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json<Listed<Value>>, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Listed<Value>, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["family"])?;
     let registry = state.queue.registry();
     let all = catalogue::types().map(built_in_json).chain(registry.event_types().map(|defined| defined_json(defined)));

@@ -273,7 +273,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
     let account = caller.narrow(&state.queue.registry(), parameters.parse("account")?);
     let mut wanted = EventQuery {
         account: None,
-        event_type: parameters.parse("type")?,
+        event_types: parameters.parse_all("type")?,
         since: parameters.parse("since")?,
         until: parameters.parse("until")?,
         fields: parameters.with_prefix("data.").map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

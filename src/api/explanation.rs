@@ -59,16 +59,13 @@ async fn earlier_of(state: &ApiState, delivery: &Delivery, event: &Event) -> Res
     let Some(action) = event.data.scalar("ActionId") else { return Ok(None) };
     let query = DeliveryQuery {
         subscription: Some(delivery.subscription),
-        state: Some(StateName::Pending),
+        // One in flight is waited for too.
+        states: vec![StateName::Pending, StateName::Leased],
         before: Some(delivery.id),
         limit: EARLIER_SEEN_MAX,
         ..DeliveryQuery::default()
     };
-    let mut pending = state.queue.deliveries(&query).await?.items;
-    // One in flight is pending in the store and is waited for too.
-    let in_flight = DeliveryQuery { state: Some(StateName::Leased), ..query };
-    pending.extend(state.queue.deliveries(&in_flight).await?.items);
-    pending.sort_by_key(|other| std::cmp::Reverse(other.id));
+    let pending = state.queue.deliveries(&query).await?.items;
     for other in pending {
         let same =
             state.queue.event(other.id.event()).await?.and_then(|event| event.data.scalar("ActionId")).is_some_and(|id| id == action);

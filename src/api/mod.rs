@@ -11,6 +11,8 @@ mod auth;
 mod body;
 mod caller;
 mod cloudevents;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod deliveries;
 mod error;
 mod event_types;
@@ -31,6 +33,7 @@ mod replays;
 mod responses;
 mod routes;
 mod routing;
+mod slow;
 mod stats;
 mod subscriptions;
 mod templates;
@@ -50,6 +53,7 @@ pub use trial::{Trial, try_once};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::queue::Queue;
@@ -78,6 +82,10 @@ pub struct ApiState {
     pub egress_addresses: Arc<[String]>,
     /// Who may read the metrics.
     pub metrics: MetricsReaders,
+    /// Time for a client to send a whole body.
+    pub body_time_max: Duration,
+    /// Most subscriptions of one account.
+    pub subscriptions_per_account_max: usize,
     /// Whether the server takes work.
     pub ready: Readiness,
 }

@@ -1,6 +1,10 @@
-//! Lists: `?limit=` and `?cursor=`, and `{"data": […], "next_cursor": …}`.
+//! Lists: `?limit=` and `?cursor=`, `{"data": […], "next_cursor": …}`, and the next page as a `Link` header.
 
 use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::ApiError;
@@ -10,6 +14,8 @@ use super::problem::Invalid;
 const LIMIT_DEFAULT: usize = 50;
 /// How many items a page has at most.
 const LIMIT_MAX: usize = 200;
+/// Most parameters of one call.
+const PARAMETERS_MAX: usize = 50;
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
@@ -20,20 +26,59 @@ pub(super) struct Listed<T> {
 
 impl<T> Listed<T> {
     /// A page after which the list goes on before the object with this raw id.
-    pub fn new(data: Vec<T>, next: Option<u128>) -> Json<Self> {
+    pub fn new(data: Vec<T>, next: Option<u128>) -> Self {
         Self::after(data, next.map(|raw| format!("{raw:032x}")))
     }
 
     /// A page after which the list goes on at this cursor.
-    pub const fn after(data: Vec<T>, next_cursor: Option<String>) -> Json<Self> {
-        Json(Self { data, next_cursor })
+    pub const fn after(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { data, next_cursor }
     }
 
     /// The answer to a filter that nothing can fit.
-    pub const fn empty() -> Json<Self> {
+    pub const fn empty() -> Self {
         Self::after(Vec::new(), None)
     }
 }
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let next = self.next_cursor.clone().map(NextCursor);
+        let mut response = Json(self).into_response();
+        if let Some(next) = next {
+            response.extensions_mut().insert(next);
+        }
+        response
+    }
+}
+
+/// Where a list goes on, for [`add_link`].
+#[derive(Debug, Clone)]
+struct NextCursor(String);
+
+/// Gives the answer with a page of a list the header `Link` to the next page: the same call with its cursor.
+/// Source: RFC 8288.
+pub(super) async fn add_link(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    let mut response = next.run(request).await;
+    let link = response.extensions().get::<NextCursor>().and_then(|next| link_to(&uri, &next.0));
+    if let Some(link) = link {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
+fn link_to(uri: &Uri, cursor: &str) -> Option<HeaderValue> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(name, _)| name != "cursor") {
+        query.append_pair(&name, &value);
+    }
+    let query = query.append_pair("cursor", cursor).finish();
+    HeaderValue::try_from(format!("<{}?{query}>; rel=\"next\"", uri.path())).ok()
+}
+
+/// Parameters that may be given more than once where a list has them: one of the values is enough.
+const REPEATABLE: [&str; 2] = ["state", "type"];
 
 /// Query parameters, which are all optional and known by name.
 #[derive(Debug)]
@@ -43,7 +88,14 @@ impl Parameters {
     /// Reads a query string; a parameter whose name is not in `known` (or begins with an entry that
     /// ends in a dot) is an error, since a filter that is silently ignored shows too much.
     pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, ApiError> {
-        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+        let pairs: Vec<(String, String)> = {
+            let parsed = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            parsed.into_owned().take(PARAMETERS_MAX + 1).collect()
+        };
+        if pairs.len() > PARAMETERS_MAX {
+            let detail = format!("more than {PARAMETERS_MAX} parameters; ask for less at once");
+            return Err(ApiError::invalid(vec![Invalid::new("", "too_many_parameters", detail)]));
+        }
         for (name, _) in &pairs {
             let is_known = known.iter().any(|known| name == known || (known.ends_with('.') && name.starts_with(known)));
             if !is_known {
@@ -51,7 +103,26 @@ impl Parameters {
                 return Err(ApiError::invalid(vec![Invalid::new("", "unknown_parameter", detail)]));
             }
         }
+        let is_repeatable =
+            |name: &str| REPEATABLE.contains(&name) || known.iter().any(|known| known.ends_with('.') && name.starts_with(known));
+        let repeated = pairs
+            .iter()
+            .enumerate()
+            .find(|(index, (name, _))| !is_repeatable(name) && pairs[..*index].iter().any(|(earlier, _)| earlier == name));
+        if let Some((_, (name, _))) = repeated {
+            return Err(invalid_parameter(name, "it is given twice, and only one value counts; give it once"));
+        }
         Ok(Self(pairs))
+    }
+
+    /// All values of a parameter that may be given more than once.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The same, each read as a `T`.
+    pub fn parse_all<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Vec<T>, ApiError> {
+        self.all(name).map(|value| value.parse().map_err(|error: T::Err| invalid_parameter(name, &error.to_string()))).collect()
     }
 
     /// The value of a parameter.
@@ -79,7 +150,10 @@ impl Parameters {
     pub fn cursor(&self) -> Result<Option<u128>, ApiError> {
         self.get("cursor")
             .map(|text| {
-                u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
+                u128::from_str_radix(text, 16)
+                    .ok()
+                    .filter(|_| text.len() == 32 && !text.starts_with('+'))
+                    .ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
             })
             .transpose()
     }

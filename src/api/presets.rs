@@ -9,7 +9,7 @@ use super::page::{Listed, Parameters};
 use crate::subscription::Preset;
 
 /// `GET /v1/presets`: all of them, the general ones first. There are few, so that they are one page.
-pub(super) async fn list(RawQuery(query): RawQuery) -> Result<Json<Listed<Value>>, ApiError> {
+pub(super) async fn list(RawQuery(query): RawQuery) -> Result<Listed<Value>, ApiError> {
     Parameters::read(query.as_deref(), &[])?;
     let presets = Preset::names().filter_map(Preset::find).map(|preset| {
         json!({

@@ -8,6 +8,9 @@ use super::observe;
 use crate::subscription::FieldError;
 use crate::template::Finding;
 
+/// Most characters of a text in a problem: what came in is repeated, but never at length.
+const TEXT_CHARACTERS_MAX: usize = 500;
+
 /// A problem: what went wrong, and what to do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
@@ -67,7 +70,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             code,
-            detail: detail.into(),
+            detail: shortened(detail.into()),
             errors: Vec::new(),
             request_id: None,
             retry_after_s: None,
@@ -93,7 +96,7 @@ impl Invalid {
     /// A fault at `pointer`.
     #[must_use]
     pub fn new(pointer: impl Into<String>, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code: code.into(), detail: detail.into(), place: None }
+        Self { pointer: shortened(pointer.into()), code: code.into(), detail: shortened(detail.into()), place: None }
     }
 
     /// A fault of the template at `pointer`.
@@ -106,7 +109,7 @@ impl Invalid {
 
 impl From<FieldError> for Invalid {
     fn from(error: FieldError) -> Self {
-        Self { pointer: error.pointer, code: error.code, detail: error.detail, place: error.finding.map(|finding| Place::of(&finding)) }
+        Self { place: error.finding.map(|finding| Place::of(&finding)), ..Self::new(error.pointer, error.code, error.detail) }
     }
 }
 
@@ -117,9 +120,17 @@ impl Place {
             column: finding.column,
             end_line: finding.end_line,
             end_column: finding.end_column,
-            suggestion: finding.suggestion.clone(),
+            suggestion: finding.suggestion.clone().map(shortened),
         }
     }
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARACTERS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl IntoResponse for Problem {

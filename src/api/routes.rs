@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
 use super::{
-    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, metrics, observe,
-    presets, preview, replays, responses, routing, stats, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, metrics, observe, page,
+    presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -140,10 +140,15 @@ pub fn router(state: ApiState) -> Router {
         };
         router = router.route(path, handler);
     }
+    #[cfg(feature = "dashboard")]
+    let router = router.route("/", get(super::dashboard::show)).route("/assets/{file}", get(super::dashboard::show));
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(page::add_link))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(axum::middleware::map_response(error::as_problem))
+        .layer(axum::middleware::map_request_with_state(state.clone(), slow::limit_body))
         .layer(axum::middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }

@@ -4,7 +4,6 @@
 //! A subscription that has changed since the event was accepted is judged as it is now, and the answer
 //! says so; what it was then is not kept.
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use serde_json::{Value, json};
 
@@ -29,7 +28,7 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Listed<Value>>, ApiError> {
+) -> Result<Listed<Value>, ApiError> {
     let event_id: EventId = id.parse().map_err(|_| ApiError::not_found("event", &id))?;
     let event = caller.visible("event", &id, state.queue.event(event_id).await?, |event| &event.account)?;
     let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;

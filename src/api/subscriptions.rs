@@ -20,7 +20,7 @@ use super::{ApiError, ApiState, attempt_json};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
 use crate::request::channel::complete;
-use crate::request::guard::RefusedKind;
+use crate::request::guard::{RefusedKind, parse_target};
 use crate::request::literal_target;
 use crate::request::sign::{accept_key, draw_key};
 use crate::rng::SystemRng;
@@ -106,13 +106,33 @@ pub(super) fn targets(spec: &SubscriptionSpec) -> Vec<(&'static str, &str)> {
 /// Refuses a URL that nothing could ever be sent to, whatever the operator allows.
 pub(super) fn check_target(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
     let refused = targets(spec).into_iter().filter_map(|(pointer, url)| {
-        // Another scheme is found by the spec's own check, which knows its place.
-        let target = literal_target(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let refused = state.guard.check_url(&target).err().filter(|refused| refused.kind == RefusedKind::BadUrl)?;
+        // Another scheme, and a macro in the host, are found by the spec's own check, which knows their place.
+        let checked = parse_target(literal_authority(url)?).and_then(|target| state.guard.check_url(&target));
+        let refused = checked.err().filter(|refused| refused.kind == RefusedKind::BadUrl)?;
         Some(Invalid::new(pointer, "bad_url", refused.detail))
     });
     let refused: Vec<_> = refused.collect();
     if refused.is_empty() { Ok(()) } else { Err(ApiError::invalid(refused)) }
+}
+
+/// Scheme, host and port of a URL template, if they are written out and the scheme is one of ours.
+fn literal_authority(url_template: &str) -> Option<&str> {
+    let text = url_template.trim();
+    let host = text.find("://")? + 3;
+    let end = text[host..].find(['/', '?', '#', '\\']).map_or(text.len(), |offset| host + offset);
+    let is_ours = ["http://", "https://"].iter().any(|scheme| text[..host].eq_ignore_ascii_case(scheme));
+    (is_ours && !text[..end].contains(['{', '\n', '\r'])).then_some(&text[..end])
+}
+
+/// Refuses a subscription beyond those that one account may have.
+fn check_number(state: &ApiState, spec: &SubscriptionSpec) -> Result<(), ApiError> {
+    let registry = state.queue.registry();
+    let max = state.subscriptions_per_account_max;
+    if registry.subscriptions().filter(|subscription| subscription.spec.account == spec.account).count() < max {
+        return Ok(());
+    }
+    let detail = format!("account `{}` has {max} subscriptions, which is the most; delete one, or ask the operator for more", spec.account);
+    Err(ApiError::invalid(vec![Invalid::new("/account", "too_many_subscriptions", detail)]))
 }
 
 /// The warning for a URL whose host is an address that is never sent to.
@@ -170,6 +190,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     let mut spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
     caller.require_account(&spec.account)?;
+    check_number(&state, &spec)?;
     let signing_secret = complete(&mut spec, None, &SystemRng)?;
     let change = state.queue.create_subscription(&caller.actor(), spec).await?;
     Ok(changed(&state, StatusCode::CREATED, &change, signing_secret.as_ref()))
@@ -179,14 +200,14 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
     let parameters = Parameters::read(query.as_deref(), &["account", "state", "limit", "cursor"])?;
     let registry = state.queue.registry();
     let account = caller.narrow(&registry, parameters.parse("account")?);
-    let wanted_state = parameters.get("state");
+    let states: Vec<&str> = parameters.all("state").collect();
     let before = parameters.cursor()?.map(SubscriptionId::from_raw);
     let limit = parameters.limit()?;
     let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
     let mut subscriptions: Vec<_> = registry
         .subscriptions()
         .filter(|subscription| account.as_ref().is_none_or(|account| *account == subscription.spec.account))
-        .filter(|subscription| wanted_state.is_none_or(|wanted| json!(subscription.spec.state) == wanted))
+        .filter(|subscription| states.is_empty() || states.iter().any(|wanted| json!(subscription.spec.state) == *wanted))
         .filter(|subscription| before.is_none_or(|before| subscription.id < before))
         .collect();
     subscriptions.sort_by_key(|subscription| std::cmp::Reverse(subscription.id));

@@ -42,7 +42,7 @@ const PRESETS: [(&str, &str); 3] = [
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(arguments: DemoArguments) -> Result<(), Failure> {
-    telemetry::start(LogFormat::Text, "warn").map_err(Failure::usage)?;
+    let _log = telemetry::start(LogFormat::Text, "warn").map_err(Failure::usage)?;
     let listen = arguments
         .listen
         .parse()
@@ -109,6 +109,9 @@ async fn tell(server: &Server, once: bool) -> anyhow::Result<()> {
     println!("\nAll {expected} deliveries are delivered.");
     if !once {
         println!("\nThe server stays at {url}; the operator's key is {}", server.operator_key());
+        if cfg!(feature = "dashboard") {
+            println!("  The dashboard is at {url}/; sign in with that key");
+        }
         println!("  curl -H 'Authorization: Bearer {}' {url}/v1/deliveries", server.operator_key());
         println!("Ctrl-C ends it and removes its data.");
     }

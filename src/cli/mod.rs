@@ -17,6 +17,7 @@ mod shell;
 pub mod simulate;
 mod store;
 mod template;
+mod terminal;
 mod trigger;
 mod verify;
 
@@ -146,6 +147,7 @@ pub fn run() -> ExitCode {
 
 /// Prints an error with its causes, once.
 fn report(failure: &Failure) -> ExitCode {
-    eprintln!("error: {:#}", failure.error);
+    // A cause may repeat what a server or a receiver said.
+    eprintln!("error: {}", terminal::lines(&format!("{:#}", failure.error)));
     ExitCode::from(failure.code)
 }

@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::terminal;
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Arrived {
@@ -43,14 +45,7 @@ async fn take(
     "OK"
 }
 
-/// A body as text that cannot steer a terminal: control characters but line ends and tabs are escaped.
+/// A body as text that cannot steer a terminal.
 pub(super) fn printable(body: &[u8]) -> String {
-    String::from_utf8_lossy(body)
-        .chars()
-        .flat_map(|c| {
-            let escape = c.is_control() && c != '\n' && c != '\t';
-            let escaped = escape.then(|| c.escape_default());
-            escaped.into_iter().flatten().chain((!escape).then_some(c))
-        })
-        .collect()
+    terminal::lines(&String::from_utf8_lossy(body))
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::input::{read_event, read_subscription};
-use super::{FAILED, Failure};
+use super::{FAILED, Failure, terminal};
 use crate::api::{Trial, attempt_json, try_once};
 use crate::attempt::{Attempt, Outcome};
 use crate::clock::{Clock, SystemClock};
@@ -105,13 +105,13 @@ fn print_attempt(attempt: &Attempt) {
         println!("\nHTTP {} after {:?}", response.status, Duration::from_millis(attempt.duration_ms));
         print_message(&response.headers, &response.body);
     }
-    println!("\n{}: {}", attempt.outcome, attempt.reason);
+    println!("\n{}: {}", attempt.outcome, terminal::line(&attempt.reason));
 }
 
 /// Header lines and a body. What came from elsewhere must not steer the terminal.
 fn print_message(headers: &[(String, String)], body: &[u8]) {
     for (name, value) in headers {
-        println!("{name}: {}", value.escape_debug());
+        println!("{name}: {}", terminal::line(value));
     }
     if !body.is_empty() {
         println!("\n{}", super::receiver::printable(body));

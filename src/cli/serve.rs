@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut settings = Settings::read(arguments.config.as_deref(), variables, &arguments.flags()).map_err(Failure::usage)?;
     settings.discard_secrets = arguments.discard_secrets;
-    telemetry::start(settings.log_format, &settings.log).map_err(Failure::usage)?;
+    let _log = telemetry::start(settings.log_format, &settings.log).map_err(Failure::usage)?;
     let server = Server::start(&settings).await?;
     eprintln!("Postrider serves http://{}", server.address());
     eprintln!("The operator's key is in {}", server.operator_key_file().display());
@@ -69,7 +69,9 @@ pub(super) async fn stop_signal() {
         }
     };
     tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-    eprintln!("Stopping; a second signal stops at once.");
+    // Whoever reads our lines may have stopped reading, and must not hold up the stop.
+    let said = tokio::task::spawn_blocking(|| eprintln!("Stopping; a second signal stops at once."));
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(200), said).await;
     tokio::spawn(async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         std::process::exit(130);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_are_read_and_the_rest_is_refused() {
+    fn c15_both_forms_are_read_and_the_rest_is_refused() {
         let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
         let seconds = |text: &str| retry_after(text, now).map(|wait| wait.as_secs()).ok();
         let table = [

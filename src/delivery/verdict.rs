@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_follow_rows_4_to_13() {
+    fn c19_c20_f9_responses_follow_rows_4_to_13() {
         use Outcome::*;
         use RetryProfile::{Impact, Standard};
         let later = [("Retry-After", "5")];

@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub row: DueRow,
     /// Set if the ceiling counts this request.
     pub pace: Option<Arc<Pace>>,
+    /// Whether the receiver was taken for dead when this was started.
+    pub is_probe: bool,
 }
 
 /// How an attempt ended, for its lane.
@@ -61,6 +63,8 @@ pub(super) struct Ended {
     pub due_at: Option<Timestamp>,
     /// Whether the job held a place before the gate and gave it up without passing.
     pub left_gate: bool,
+    /// Whether it was a probe of a receiver that was taken for dead.
+    pub is_probe: bool,
     /// What was recorded, if it was.
     pub facts: Option<Facts>,
 }
@@ -117,7 +121,15 @@ impl Workshop {
         // What could not be settled is still due, and is looked at again after a moment.
         let again = self.clock.now().after(UNSETTLED_WAIT);
         let left_gate = paced && !passed.load(Ordering::Relaxed);
-        let mut ended = Ended { outcome: None, not_sent: false, retry_after: None, due_at: Some(again), left_gate, facts: None };
+        let mut ended = Ended {
+            outcome: None,
+            not_sent: false,
+            retry_after: None,
+            due_at: Some(again),
+            left_gate,
+            is_probe: job.is_probe,
+            facts: None,
+        };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }

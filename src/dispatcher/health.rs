@@ -11,13 +11,15 @@ use crate::attempt::Outcome;
 pub struct Health {
     cap: usize,
     allowance: usize,
+    /// Whether the last exchange ended without an answer.
+    failing: bool,
 }
 
 impl Health {
     /// Starts with the whole cap.
     #[must_use]
     pub const fn new(cap: usize) -> Self {
-        Self { cap, allowance: cap }
+        Self { cap, allowance: cap, failing: false }
     }
 
     /// How many requests may be in flight.
@@ -31,8 +33,19 @@ impl Health {
         self.allowance = 1;
     }
 
+    /// Whether the receiver is taken for dead: its next requests are likely to hold their places long.
+    #[must_use]
+    pub const fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     /// Takes note of how an attempt ended.
     pub fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::TimedOut | Outcome::Unreachable => self.failing = true,
+            Outcome::Throttled | Outcome::Delivered | Outcome::Refused | Outcome::UnexpectedResponse => self.failing = false,
+            Outcome::Blocked | Outcome::NotRendered | Outcome::Unknown => {}
+        }
         match outcome {
             Outcome::TimedOut | Outcome::Unreachable | Outcome::Throttled => self.allowance = (self.allowance / 2).max(1),
             Outcome::Delivered | Outcome::Refused | Outcome::UnexpectedResponse => self.allowance = (self.allowance * 2).min(self.cap),
@@ -46,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_receiver_is_probed_one_by_one_and_a_living_one_ramps_up() {
+    fn c17_a_dead_receiver_is_probed_one_by_one_and_a_living_one_ramps_up() {
         let mut health = Health::new(32);
         for _ in 0..10 {
             health.note(Outcome::TimedOut);
         }
-        assert_eq!(health.allowance(), 1);
+        assert_eq!((health.allowance(), health.is_failing()), (1, true));
         let ramp: Vec<_> = (0..6)
             .map(|_| {
                 health.note(Outcome::Delivered);
@@ -59,5 +72,6 @@ mod tests {
             })
             .collect();
         assert_eq!(ramp, [2, 4, 8, 16, 32, 32]);
+        assert!(!health.is_failing());
     }
 }

@@ -76,8 +76,12 @@ pub struct Dispatcher {
     /// By subscription, for the version that is named.
     channels: HashMap<SubscriptionId, (u32, Result<Arc<Channel>, Failure>)>,
     ready: VecDeque<SubscriptionId>,
+    /// Lanes of receivers that are taken for dead, which wait for a place among those for probes.
+    held: VecDeque<SubscriptionId>,
     timers: BTreeSet<(Instant, SubscriptionId)>,
     in_flight: usize,
+    /// How many of these are probes of receivers that are taken for dead.
+    probes: usize,
     /// Attempts and scans; they end with the dispatcher.
     tasks: JoinSet<()>,
     /// Ends of attempts whose deliveries are forgotten after the next notices.
@@ -106,8 +110,10 @@ impl Dispatcher {
             templates: HashMap::new(),
             channels: HashMap::new(),
             ready: VecDeque::new(),
+            held: VecDeque::new(),
             timers: BTreeSet::new(),
             in_flight: 0,
+            probes: 0,
             tasks: JoinSet::new(),
             ended: Vec::new(),
             registry: Arc::default(),
@@ -192,6 +198,7 @@ impl Dispatcher {
 
     fn take_end(&mut self, subscription: SubscriptionId, delivery: DeliveryId, ended: &Ended) {
         self.in_flight -= 1;
+        self.probes -= usize::from(ended.is_probe);
         self.ended.push((subscription, delivery, ended.due_at));
         let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
         if let Some(lane) = self.lanes.get_mut(&subscription) {
@@ -200,7 +207,13 @@ impl Dispatcher {
                 lane.before_gate = lane.before_gate.saturating_sub(1);
             }
             if let Some(outcome) = ended.outcome {
+                let was_failing = lane.health.is_failing();
                 lane.note_outcome(outcome);
+                if was_failing && !lane.health.is_failing() {
+                    // Alive again, it does not wait among the dead.
+                    let place = self.held.iter().position(|held| *held == subscription);
+                    self.ready.extend(place.and_then(|place| self.held.remove(place)));
+                }
                 let status = ended.facts.as_ref().and_then(|facts| facts.status);
                 let turn = lane.endpoint.note((outcome, status), now, instant);
                 let health = lane.endpoint.report(now, instant);
@@ -294,13 +307,17 @@ impl Dispatcher {
         }
     }
 
-    /// Serves the ready lanes in turn. A lane that could go on but finds no place keeps its turn.
+    /// Serves the ready lanes in turn. A lane that could go on but finds no place keeps its turn. Dead
+    /// receivers hold their places long; many of them together get half of the places and no more.
     fn serve(&mut self) {
-        while let Some(subscription) = self.ready.front().copied() {
-            if self.in_flight >= self.settings.in_flight_max {
-                return;
+        while self.in_flight < self.settings.in_flight_max {
+            let may_probe = self.probes < (self.settings.in_flight_max / 2).max(1);
+            let next = self.ready.pop_front();
+            let Some(subscription) = next.or_else(|| self.held.pop_front_if(|_| may_probe)) else { return };
+            if !may_probe && self.lanes.get(&subscription).is_some_and(|lane| lane.health.is_failing()) {
+                self.held.push_back(subscription);
+                continue;
             }
-            self.ready.pop_front();
             if self.serve_lane(subscription) {
                 self.ready.push_back(subscription);
             } else if let Some(lane) = self.lanes.get_mut(&subscription) {
@@ -343,9 +360,11 @@ impl Dispatcher {
             let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
             self.workshop.queue.note_endpoint(subscription, lane.endpoint.report(now, instant));
         }
-        let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace };
+        let is_probe = lane.health.is_failing();
+        let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace, is_probe };
         self.workshop.queue.in_flight().begin(job.row.delivery, subscription, self.workshop.clock.now().after(timeout));
         self.in_flight += 1;
+        self.probes += usize::from(is_probe);
         self.tasks.spawn(self.workshop.clone().run(job));
     }
 

@@ -107,6 +107,10 @@ fn malformed(error: &serde_json::Error) -> EventDataError {
         let detail = format!("`{name}` is nested more than {DEPTH_MAX} deep; flatten it, for example into fields of its own");
         return EventDataError::new(at(&name), "too_deep", detail);
     }
+    if text.starts_with(TOO_MANY) {
+        let detail = format!("an object has more than {DATA_FIELDS_MAX} fields; send those that templates need");
+        return EventDataError::new(String::new(), "too_many_fields", detail);
+    }
     EventDataError::new(String::new(), "malformed_json", format!("`data` is not a JSON object of values: {text}"))
 }
 
@@ -147,6 +151,7 @@ fn escape_pointer(name: &str) -> String {
 
 const DUPLICATE: &str = "duplicate field ";
 const TOO_DEEP: &str = "nested too deep ";
+const TOO_MANY: &str = "too many fields";
 
 /// Reads an object and refuses a name that comes twice, which `serde_json` would take silently.
 #[derive(Clone, Copy)]
@@ -173,7 +178,7 @@ impl<'de> Visitor<'de> for ObjectSeed {
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             if fields.len() == DATA_FIELDS_MAX {
-                return Err(de::Error::custom(format!("more than {DATA_FIELDS_MAX} fields")));
+                return Err(de::Error::custom(TOO_MANY));
             }
             let raw: &'de RawValue = map.next_value()?;
             let value = value_of(raw.get(), self.depth).map_err(|error| outermost(error, self.depth, &name))?;
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_beyond_the_catalogue_hold_any_json_with_its_digits() {
+    fn j8_fields_beyond_the_catalogue_hold_any_json_with_its_digits() {
         let data = EventData::parse(r#"{"extra":{"a":[1E5,{"b":0.10}],"c":null}}"#).unwrap();
         assert_eq!(serde_json::to_string(&data.fields()["extra"]).unwrap(), r#"{"a":[1E5,{"b":0.10}],"c":null}"#);
     }

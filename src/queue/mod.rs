@@ -278,11 +278,11 @@ impl Queue {
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, StoreError> {
-        let wanted = query.state;
-        let stored = DeliveryQuery { state: wanted.map(as_stored), ..query.clone() };
+        let wanted = &query.states;
+        let stored = DeliveryQuery { states: wanted.iter().copied().map(as_stored).collect(), ..query.clone() };
         let mut page = self.store.deliveries(&stored).await?;
         page.items.iter_mut().for_each(|delivery| self.show_lease(delivery));
-        page.items.retain(|delivery| wanted.is_none_or(|state| delivery.state.name() == state));
+        page.items.retain(|delivery| wanted.is_empty() || wanted.contains(&delivery.state.name()));
         Ok(page)
     }
 

@@ -1,7 +1,7 @@
 //! Lists, newest first but for one, a page at a time.
 //!
-//! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows: a filter that fits little gives short pages,
-//! each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
+//! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows and ends at [`PAGE_BYTES_MAX`]: a filter that
+//! fits little, and events that are large, give short pages, each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
@@ -19,6 +19,9 @@ use crate::id::{DeliveryId, EventId, SubscriptionId};
 
 /// Most rows that one page looks at.
 pub(super) const ROWS_PER_PAGE_MAX: usize = 10_000;
+
+/// Bytes of records after which a page ends.
+const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Most rows of one subscription that are read ahead while several are merged.
 const ROWS_AHEAD_MAX: usize = 256;
@@ -42,6 +45,7 @@ struct Findings<T> {
     items: Vec<T>,
     limit: usize,
     seen: usize,
+    bytes: usize,
     /// The row seen last.
     last: Option<u128>,
     more: bool,
@@ -49,12 +53,12 @@ struct Findings<T> {
 
 impl<T> Findings<T> {
     fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), limit: limit.max(1), seen: 0, last: None, more: false }
+        Self { items: Vec::new(), limit: limit.max(1), seen: 0, bytes: 0, last: None, more: false }
     }
 
     /// Whether the row `id`, which is there, is still to be looked at.
     fn takes(&mut self, id: u128) -> bool {
-        self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX;
+        self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX || self.bytes >= PAGE_BYTES_MAX;
         if !self.more {
             self.seen += 1;
             self.last = Some(id);
@@ -78,7 +82,10 @@ impl Reader {
                 return ControlFlow::Break(());
             }
             match matching_event(query, EventId::from_raw(id), key, value) {
-                Ok(event) => found.items.extend(event.map(Arc::new)),
+                Ok(event) => {
+                    found.bytes += event.as_ref().map_or(0, |_| value.len());
+                    found.items.extend(event.map(Arc::new));
+                }
                 Err(_) => damaged.push((Tree::Events, key.to_vec())),
             }
             ControlFlow::Continue(())
@@ -214,18 +221,21 @@ pub(super) fn is_decided_as(state: DeliveryState, states: &[StateName], decided_
 fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
     query.account.as_ref().is_none_or(|account| *account == delivery.account)
         && query.subscription.is_none_or(|subscription| subscription == delivery.subscription)
-        && query.state.is_none_or(|state| state == delivery.state.name())
+        && (query.states.is_empty() || query.states.contains(&delivery.state.name()))
 }
 
 /// The event in a row, if it is one that the query wants.
 fn matching_event(query: &EventQuery, id: EventId, key: &[u8], value: &[u8]) -> Result<Option<Event>, BadRecord> {
     let record: EventRecord<'_> = record::decode(Tree::Events, key, value)?;
     let wanted = query.account.as_ref().is_none_or(|account| account.as_str() == record.account)
-        && query.event_type.as_ref().is_none_or(|event_type| event_type.as_str() == record.event_type);
+        && (query.event_types.is_empty() || query.event_types.iter().any(|event_type| event_type.as_str() == record.event_type));
     if !wanted {
         return Ok(None);
     }
     let event = record.event(id)?;
-    let holds = |(name, value): &(String, String)| event.data.scalar(name).is_some_and(|found| found == *value);
+    let holds = |(name, _): &(String, String)| {
+        let found = event.data.scalar(name);
+        query.fields.iter().any(|(other, value)| other == name && found.as_ref() == Some(value))
+    };
     Ok(query.fields.iter().all(holds).then_some(event))
 }

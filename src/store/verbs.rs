@@ -112,13 +112,13 @@ pub struct Settlement {
 pub struct EventQuery {
     /// Only this account's.
     pub account: Option<AccountId>,
-    /// Only this type.
-    pub event_type: Option<EventType>,
+    /// Only these types; none: all.
+    pub event_types: Vec<EventType>,
     /// Only those received at or after.
     pub since: Option<Timestamp>,
     /// Only those received before.
     pub until: Option<Timestamp>,
-    /// Only those whose fields hold these values, compared as text.
+    /// Only those whose fields hold these values, compared as text; of several for one field, one.
     pub fields: Vec<(String, String)>,
     /// Only those before this one: where the last page ended.
     pub before: Option<EventId>,
@@ -135,8 +135,8 @@ pub struct DeliveryQuery {
     pub subscription: Option<SubscriptionId>,
     /// Only this event's.
     pub event: Option<EventId>,
-    /// Only those in this state.
-    pub state: Option<StateName>,
+    /// Only those in one of these states; none: all.
+    pub states: Vec<StateName>,
     /// Only those created at or after.
     pub since: Option<Timestamp>,
     /// Only those created before.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::credentials::check_credentials;
 use super::signing::check_signing;
 use super::spec::{
-    ATTEMPTS_MAX, BodyFormat, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, Scope, SubscriptionSpec,
-    TIMEOUT_MAX_MS,
+    ATTEMPTS_MAX, BodyFormat, FilterValues, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, Scope,
+    SubscriptionSpec, TIMEOUT_MAX_MS,
 };
 use super::tls::check_tls;
 use super::{FieldNames, Filter, ResponseRule, SubscriptionRules};
@@ -18,6 +18,18 @@ use crate::template::{self, Finding, Format, Part, Template};
 const NAME_CHARACTERS_MAX: usize = 200;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 50;
+/// Most entries of `event_types`.
+const EVENT_TYPES_MAX: usize = 100;
+/// Most fields of `where`, and most values of one field.
+const FILTER_FIELDS_MAX: usize = 50;
+const FILTER_VALUES_MAX: usize = 1_000;
+/// Most bytes of a field's name, and of a value, in `where`.
+const FILTER_NAME_BYTES_MAX: usize = 64;
+const FILTER_VALUE_BYTES_MAX: usize = 1_024;
+/// Most entries of `silence`.
+const SILENCE_MAX: usize = 100;
+/// Most bytes of a subscription as JSON: what is kept in memory of it.
+const SPEC_BYTES_MAX: usize = 256 * 1_024;
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,16 +82,16 @@ pub fn check(
             format!("the name has {name_characters} characters; use 1 to {NAME_CHARACTERS_MAX}, without control characters"),
         );
     }
+    let spec_bytes = serde_json::to_vec(spec).map_or(usize::MAX, |json| json.len());
+    if spec_bytes > SPEC_BYTES_MAX {
+        faults.add("", "too_large", format!("the subscription has {spec_bytes} bytes as JSON; use at most {SPEC_BYTES_MAX}"));
+        return Err(faults.errors);
+    }
     let event_types = check_event_types(spec, names, known_type, &mut faults);
     warn_of_scope(spec, &event_types, &mut faults);
-    for (field, values) in &spec.filter {
-        if values.0.is_empty() {
-            faults.add(
-                &format!("/where/{field}"),
-                "empty_filter",
-                format!("no value of `{field}` would ever pass; list at least one, or leave the field out"),
-            );
-        }
+    check_filter(spec, &mut faults);
+    if spec.silence.len() > SILENCE_MAX {
+        faults.add("/silence", "too_many_entries", format!("{} codes; at most {SILENCE_MAX} are taken", spec.silence.len()));
     }
     check_templates(spec, names, &event_types, &mut faults);
     check_signing(spec, &mut faults);
@@ -131,8 +143,12 @@ fn check_event_types(
     if spec.event_types.is_empty() {
         faults.add("/event_types", "no_event_types", "the list is empty; name at least one event type, a family like `action.*`, or `*`");
     }
+    if spec.event_types.len() > EVENT_TYPES_MAX {
+        let detail = format!("{} entries; name at most {EVENT_TYPES_MAX}, or families like `action.*`", spec.event_types.len());
+        faults.add("/event_types", "too_many_entries", detail);
+    }
     let mut patterns = Vec::new();
-    for (index, text) in spec.event_types.iter().enumerate() {
+    for (index, text) in spec.event_types.iter().enumerate().take(EVENT_TYPES_MAX) {
         let pointer = format!("/event_types/{index}");
         match text.parse::<EventTypePattern>() {
             Ok(EventTypePattern::Exact(event_type)) if !known_type(&event_type) => {
@@ -178,6 +194,31 @@ fn matches_nothing(pattern: &EventTypePattern, names: &FieldNames) -> bool {
     !built_in() && !names.defined().any(|defined| pattern.matches(&defined.name))
 }
 
+fn check_filter(spec: &SubscriptionSpec, faults: &mut Faults) {
+    if spec.filter.len() > FILTER_FIELDS_MAX {
+        faults.add("/where", "too_many_fields", format!("{} fields; name at most {FILTER_FIELDS_MAX}", spec.filter.len()));
+    }
+    for (field, values) in spec.filter.iter().take(FILTER_FIELDS_MAX) {
+        let FilterValues(values) = values;
+        if field.len() > FILTER_NAME_BYTES_MAX {
+            let detail = format!("a field's name has at most {FILTER_NAME_BYTES_MAX} bytes; this one has {}", field.len());
+            faults.add("/where", "invalid_field_name", detail);
+            continue;
+        }
+        let pointer = format!("/where/{}", field.replace('~', "~0").replace('/', "~1"));
+        if values.is_empty() {
+            let detail = format!("no value of `{field}` would ever pass; list at least one, or leave the field out");
+            faults.add(&pointer, "empty_filter", detail);
+        }
+        if values.len() > FILTER_VALUES_MAX {
+            faults.add(&pointer, "too_many_entries", format!("{} values; list at most {FILTER_VALUES_MAX}", values.len()));
+        }
+        if values.iter().any(|value| value.len() > FILTER_VALUE_BYTES_MAX) {
+            faults.add(&pointer, "out_of_range", format!("a value has at most {FILTER_VALUE_BYTES_MAX} bytes"));
+        }
+    }
+}
+
 fn check_templates(spec: &SubscriptionSpec, names: &FieldNames, event_types: &[EventTypePattern], faults: &mut Faults) {
     let request = &spec.request;
     let mut parts = Vec::new();
@@ -212,7 +253,7 @@ fn check_templates(spec: &SubscriptionSpec, names: &FieldNames, event_types: &[E
     if request.headers.len() > HEADERS_MAX {
         faults.add("/request/headers", "too_many_headers", format!("{} headers; at most {HEADERS_MAX} are sent", request.headers.len()));
     }
-    for (index, header) in request.headers.iter().enumerate() {
+    for (index, header) in request.headers.iter().enumerate().take(HEADERS_MAX) {
         let pointer = format!("/request/headers/{index}");
         if !is_header_name(&header.name) {
             faults.add(
@@ -334,7 +375,7 @@ fn check_retry(retry: &RetrySpec, faults: &mut Faults) {
             "the schedule is empty; give the wait after each attempt in seconds, set `exponential`, or set `attempts` to 1",
         );
     }
-    for (index, wait) in retry.schedule_s.iter().enumerate() {
+    for (index, wait) in retry.schedule_s.iter().enumerate().take(ATTEMPTS_MAX as usize) {
         if !seconds.contains(wait) {
             faults.add(
                 &format!("/retry/schedule_s/{index}"),

@@ -46,7 +46,7 @@ async fn wait_until_delivered(running: &Running, delivery: &str) -> Value {
 }
 
 #[tokio::test]
-async fn numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
+async fn j6_numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
     let running = Running::start().await;
     let receiver = Receiver::start().await;
     let body = r#"{"p":{Payout},"b":{SubId1},"e":{SubId2},"l":{SubId3},"t":"{Amount}"}"#;
@@ -68,7 +68,7 @@ async fn numbers_keep_their_digits_from_the_wire_in_to_the_wire_out() {
 }
 
 #[tokio::test]
-async fn a_repeat_with_the_same_key_is_the_same_event() {
+async fn h8_a_repeat_with_the_same_key_is_the_same_event() {
     let running = Running::start().await;
     running.subscribe("http://127.0.0.1:9/", json!({"state": "paused"})).await;
     let event = r#"{"account":"acme","type":"action.tracked","key":"k1","data":{"ActionId":"1","Payout":5.00}}"#;
@@ -305,11 +305,55 @@ async fn lists_are_paged_and_filtered() {
         ("limit=201", "invalid_parameter"),
         ("cursor=x", "invalid_parameter"),
         ("state=lost", "invalid_parameter"),
+        ("state=dead&state=lost", "invalid_parameter"),
+        ("limit=1&limit=2", "invalid_parameter"),
         ("colour=red", "unknown_parameter"),
     ] {
         let answer = running.client.get(&format!("/v1/deliveries?{query}")).await;
         assert_eq!((answer.status, answer.json()["errors"][0]["code"].clone()), (422, json!(code)), "{query}");
     }
+}
+
+#[tokio::test]
+async fn repeated_parameters_mean_either_and_pages_link_to_the_next() {
+    let running = Running::start().await;
+    let created = running.subscribe("http://127.0.0.1:9/?i={ActionId}&s={Status}", json!({"state": "paused", "event_types": ["*"]})).await;
+    running.subscribe("http://127.0.0.1:9/?i={ActionId}&s={Status}", json!({"event_types": ["job.completed"]})).await;
+    let mut deliveries = Vec::new();
+    for (number, event_type) in ["action.tracked", "action.cleared", "click.recorded"].into_iter().enumerate() {
+        let event = json!({"account": "acme", "type": event_type, "data": {"ActionId": number.to_string()}});
+        deliveries.push(running.client.post("/v1/events", event).await.json()["deliveries"][0].as_str().unwrap().to_owned());
+    }
+    running.client.post(&format!("/v1/deliveries/{}/cancel", deliveries[0]), "").await;
+    let count = async |path: &str| running.client.get(path).await.json()["data"].as_array().unwrap().len();
+    for (path, found) in [
+        ("/v1/deliveries?state=pending", 2),
+        ("/v1/deliveries?state=pending&state=cancelled", 3),
+        ("/v1/deliveries?state=dead&state=cancelled", 1),
+        ("/v1/deliveries?state=dead&state=delivered", 0),
+        ("/v1/events?type=action.cleared", 1),
+        ("/v1/events?type=action.cleared&type=click.recorded", 2),
+        ("/v1/events?data.ActionId=0&data.ActionId=2", 2),
+        ("/v1/events?data.ActionId=0&data.Status=x", 0),
+        ("/v1/events?data.ActionId=0&data.ActionId=2&type=click.recorded", 1),
+        ("/v1/subscriptions?state=paused", 1),
+        ("/v1/subscriptions?state=paused&state=active", 2),
+    ] {
+        assert_eq!(count(path).await, found, "{path}");
+    }
+    let mut path = format!("/v1/deliveries?state=pending&state=cancelled&limit=1&subscription={}", created["id"].as_str().unwrap());
+    let mut seen = Vec::new();
+    loop {
+        let page = running.client.get(&path).await;
+        let head = running.client.send("HEAD", &path, &[], b"").await;
+        assert_eq!((head.status, head.header("link"), head.body.as_str()), (200, page.header("link"), ""));
+        seen.push(page.json()["data"][0]["id"].as_str().unwrap().to_owned());
+        let Some(link) = page.header("link") else { break };
+        path = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap().to_owned();
+        assert!(path.contains(page.json()["next_cursor"].as_str().unwrap()) && path.contains("state=pending&state=cancelled"), "{path}");
+    }
+    deliveries.reverse();
+    assert_eq!(seen, deliveries);
 }
 
 #[tokio::test]
@@ -326,7 +370,7 @@ async fn deliveries_are_retried_and_cancelled_over_the_api() {
 }
 
 #[tokio::test]
-async fn a_full_queue_answers_429_and_loses_nothing() {
+async fn g10_a_full_queue_answers_429_and_loses_nothing() {
     let running = Running::with(|settings| {
         settings.store = "memory:".into();
         settings.waiting_per_subscription_max = 2;

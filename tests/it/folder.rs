@@ -25,7 +25,7 @@ async fn the_first_start_writes_the_key_and_later_starts_keep_it() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_in_use_is_refused() {
+async fn a12_a_folder_that_is_in_use_is_refused() {
     let running = Running::with(|_| {}).await;
     let settings = Settings { data: running.folder.path().join("data"), listen: "127.0.0.1:0".parse().unwrap(), ..Settings::default() };
     let error = format!("{:#}", anyhow::Error::from(Server::start(&settings).await.unwrap_err()));

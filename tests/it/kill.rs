@@ -177,11 +177,11 @@ fn kills() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_of_a_server_on_sled_lose_nothing() {
+async fn a1_kills_of_a_server_on_sled_lose_nothing() {
     kill_again_and_again("sled", kills()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_of_a_server_on_redb_lose_nothing() {
+async fn a1_kills_of_a_server_on_redb_lose_nothing() {
     kill_again_and_again("redb", kills()).await;
 }

@@ -52,6 +52,8 @@ async fn api(clock: Arc<TestClock>) -> Client {
         rng: Arc::new(SystemRng),
         body_bytes_max: 100_000,
         egress_addresses: [].into(),
+        body_time_max: Duration::from_secs(60),
+        subscriptions_per_account_max: 100,
         ready: Readiness::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,7 +3,7 @@
 use postrider::clock::{Clock, SystemClock};
 use postrider::request::sign::{SigningKey, sign_query};
 
-use crate::program::{Files, Listener, run};
+use crate::program::{Files, Listener, run, run_in};
 
 const SUBSCRIPTION: &str = "examples/scripts/subscription.json";
 const EVENT: &str = "examples/events/action.tracked.json";
@@ -41,7 +41,7 @@ fn a_script_is_answered_in_turn_and_send_shows_the_verdict() {
 }
 
 #[test]
-fn requests_are_printed_for_people_and_cannot_steer_the_terminal() {
+fn i7_requests_are_printed_for_people_and_cannot_steer_the_terminal() {
     let listener = Listener::start(&["--once", "2"]);
     let answer = listener.post("/pb?SubId1=a%20b", "X-Evil: \u{1b}[2J\r\n", r#"{"a":5.00,"a":[]}"#);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");
@@ -119,6 +119,55 @@ fn chunked_bodies_and_the_question_whether_to_go_on_are_understood() {
     let asking = listener.exchange(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n");
     assert!(asking.starts_with(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&asking));
     assert_eq!(listener.printed_lines()[0]["body"], "abc");
+}
+
+/// Sends once with `--tls` of this kind; tells the outcome and what the receiver said.
+fn sent_over_tls(kind: &[&str], trusts: bool) -> (i32, String, Vec<serde_json::Value>) {
+    let files = Files::new();
+    let authority = files.path("authority.pem").display().to_string();
+    let arguments = [&["--json", "--once", "1", "--tls-authority", &authority, "--tls"], kind].concat();
+    let listener = Listener::start_at("127.0.0.1:0", &arguments);
+    let to = format!("https://{}/pb", listener.address);
+    let arguments = ["send", "--subscription", SUBSCRIPTION, "--event", EVENT, "--to", &to, "--allow-private"];
+    let trusted = if trusts { authority.as_str() } else { "/dev/null" };
+    let sent = run_in(&arguments, &[("SSL_CERT_FILE", trusted), ("SSL_CERT_DIR", "/nonexistent")]);
+    if sent.code != 0 {
+        // Its certificate was refused; a request that does not care ends it.
+        listener.tls_post();
+    }
+    (sent.code, sent.out, listener.printed_lines())
+}
+
+#[test]
+fn https_is_spoken_with_a_certificate_made_for_one_run() {
+    let (code, out, lines) = sent_over_tls(&[], true);
+    assert_eq!((code, lines[0]["method"].as_str()), (0, Some("POST")), "{out}");
+    assert!(out.contains("\ndelivered: "), "{out}");
+}
+
+#[test]
+fn c12_a_certificate_that_is_not_right_is_refused_and_named() {
+    let table = [
+        (&[][..], false, "not signed by an authority that we trust"),
+        (&["expired"], true, "has expired"),
+        (&["wrong-name"], true, "is for another name"),
+        (&["self-signed"], true, "not signed by an authority that we trust"),
+    ];
+    for (kind, trusts, says) in table {
+        let (code, out, lines) = sent_over_tls(kind, trusts);
+        assert!(code == 1 && out.contains("unreachable: ") && out.contains(says), "{kind:?}: {out}");
+        let requests: Vec<_> = lines.iter().filter(|line| line["type"] == "request").collect();
+        assert_eq!(requests.len(), 1, "{kind:?}: nothing was sent over a connection that is not trusted: {lines:?}");
+        assert!(lines[0]["detail"].as_str().unwrap().starts_with("the TLS handshake failed"), "{lines:?}");
+    }
+}
+
+#[test]
+fn own_certificates_are_read_or_named() {
+    let wrong = run(&["listen", "--listen", "127.0.0.1:0", "--tls-certificate", "none.pem", "--tls-key", "none.pem"]);
+    assert!(wrong.code == 1 && wrong.err.contains("`none.pem` cannot be read as certificates"), "{}", wrong.err);
+    assert_eq!(run(&["listen", "--tls-certificate", "none.pem"]).code, 2);
+    assert_eq!(run(&["listen", "--tls", "bad"]).code, 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -27,6 +28,13 @@ pub fn run_with(arguments: &[&str], input: &str) -> Run {
     // A program that does not read its input has gone already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The same with these variables, and no input.
+pub fn run_in(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+    let output = command(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -80,8 +88,11 @@ impl Listener {
         let mut child = command(&all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line}")).split(';').next().unwrap().to_owned();
+        while !line.starts_with("Listening on ") {
+            line.clear();
+            assert_ne!(errors.read_line(&mut line).unwrap(), 0, "it ended at once");
+        }
+        let address = line.split("://").nth(1).unwrap().split(';').next().unwrap().to_owned();
         Self { child, errors, address }
     }
 
@@ -109,7 +120,7 @@ impl Listener {
         let address = self.address.clone();
         let mut lines: Vec<Value> = self.printed().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let first = lines.remove(0);
-        assert_eq!(first["url"], format!("http://{address}"));
+        assert!(first["url"].as_str().unwrap().ends_with(&format!("://{address}")), "{first}");
         lines
     }
 
@@ -121,6 +132,23 @@ impl Listener {
         // A reset is an answer too.
         let _ = stream.read_to_end(&mut answer);
         answer
+    }
+
+    /// A request over TLS by a client that takes any certificate.
+    pub fn tls_post(&self) {
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(TakesAny))
+            .with_no_client_auth();
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+        tls.write_all(b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tls.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     }
 
     /// A POST after which the connection is closed, and the answer as text.
@@ -145,4 +173,43 @@ pub fn example_scripts(ending: &str) -> Vec<String> {
     names.retain(|name| name.ends_with(ending));
     names.sort();
     names
+}
+
+/// Takes any certificate: a test that wants to get through, not to be safe.
+#[derive(Debug)]
+struct TakesAny;
+
+impl rustls::client::danger::ServerCertVerifier for TakesAny {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use postrider::attempt::{Exchange, FailureKind, SentRequest};
-use postrider::cli::listen::receiver::{Arrived, Behaviour, Step, Traffic, serve};
+use postrider::cli::listen::receiver::{Arrived, Behaviour, Door, Step, Traffic, serve};
 use postrider::cli::listen::{Asked, Chooser, ConnectionFault, Fault, Script, connection_steps, steps};
 use postrider::cli::simulate::exchange;
 use postrider::clock::{Clock, SystemClock, Timestamp};
@@ -12,8 +12,8 @@ use postrider::request::guard::{Guard, GuardSettings, SystemLookup, SystemLookup
 use postrider::request::send::{HttpTransport, Outgoing, Transport, TransportSettings};
 use tokio::net::TcpListener;
 
-/// Long beside what a loaded machine takes for the fastest of them, short beside the patience of a person.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(10);
 
 struct Scripted(Mutex<Chooser>);
 
@@ -33,7 +33,7 @@ async fn sent(script: &Script, timeout: Duration) -> (Exchange, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/pb", listener.local_addr().unwrap());
     let behaviour = Arc::new(Scripted(Mutex::new(Chooser::new(script.clone()))));
-    let receiver = tokio::spawn(serve(listener, behaviour, Arc::new(Traffic::default())));
+    let receiver = tokio::spawn(serve(listener, Door::Plain, behaviour, Arc::new(Traffic::default())));
     let guard = Guard::new(GuardSettings { allow_private: true, ..GuardSettings::default() });
     let lookup = Arc::new(SystemLookup::new(SystemLookupSettings::default(), Arc::new(SystemClock)));
     let transport = HttpTransport::new(TransportSettings::new(guard, lookup)).unwrap();
@@ -58,7 +58,7 @@ async fn assert_simulation_is_true(script: &Script, timeout: Duration) -> Exchan
     let answer = script.answers.first().filter(|_| connection.is_none());
     let (simulated, takes) = exchange(connection, answer, Timestamp::default(), timeout);
     let (real, took) = sent(script, timeout).await;
-    assert_eq!(essence(&real), essence(&simulated), "{script:?}: {real:?}");
+    assert!(essence(&real) == essence(&simulated), "{script:?}: {:.300}, not {:.300}", format!("{real:?}"), format!("{simulated:?}"));
     // Sent is sooner than the sum of the parts by what the timer rounds; later by what the machine is busy.
     assert!(took + Duration::from_millis(5) >= takes, "{script:?}: {took:?}, not {takes:?}");
     real
@@ -69,10 +69,13 @@ async fn every_fault_comes_to_what_simulation_says() {
     for fault in Fault::ALL {
         let body = if fault == Fault::GzipBomb { "" } else { "body = \"all work and no play\"" };
         let script = Script::parse(&format!("[[answer]]\nfault = \"{}\"\n{body}", fault.as_str())).unwrap();
-        let real = assert_simulation_is_true(&script, TIMEOUT).await;
+        // What ends by itself gets the time that a busy machine takes.
+        let (simulated, _) = exchange(None, script.answers.first(), Timestamp::default(), LONG);
+        let waits = essence(&simulated) == Err(FailureKind::TimedOut);
+        let real = assert_simulation_is_true(&script, if waits { TIMEOUT } else { LONG }).await;
         for (begins, says) in [("reset_", "reset the connection"), ("close_", "closed the connection")] {
             let told = matches!(&real, Exchange::Failed(failure) if failure.detail.contains(says));
-            assert_eq!(told, fault.as_str().starts_with(begins), "{fault:?}: {real:?}");
+            assert_eq!(told, fault.as_str().contains(begins), "{fault:?}: {real:?}");
         }
     }
     for fault in ["hang", "reset", "close"] {
@@ -106,7 +109,7 @@ async fn answers_come_as_they_are_written_and_when() {
 }
 
 #[tokio::test]
-async fn a_gzip_bomb_stays_packed() {
+async fn c6_a_gzip_bomb_stays_packed() {
     let script = Script::parse("[[answer]]\nfault = \"gzip_bomb\"").unwrap();
     let (real, _) = sent(&script, Duration::from_secs(5)).await;
     let Exchange::Answered(response) = real else { panic!("{real:?}") };

@@ -172,7 +172,7 @@ async fn watch(world: &World) {
 /// Ids of the events of this type, newest first.
 async fn told(world: &World, event_type: &str) -> Vec<postrider::id::EventId> {
     let event_type: EventType = event_type.parse().unwrap();
-    let query = EventQuery { event_type: Some(event_type), limit: 200, ..EventQuery::default() };
+    let query = EventQuery { event_types: vec![event_type], limit: 200, ..EventQuery::default() };
     world.queue.events(&query).await.unwrap().items.iter().map(|event| event.id).collect()
 }
 

@@ -11,7 +11,7 @@ on_every_engine!(
     a_damaged_delivery_that_is_due_is_rebuilt,
     a_damaged_delivery_that_waits_in_order_is_rebuilt,
     a_damaged_delivery_that_was_delivered_is_rebuilt,
-    a_damaged_event_does_not_stop_its_lane,
+    a8_a_damaged_event_does_not_stop_its_lane,
     a_damaged_key_is_forgotten,
     damaged_counts_are_counted_again,
     damaged_attempts_and_configuration_are_left_out,
@@ -98,7 +98,7 @@ async fn a_damaged_delivery_that_was_delivered_is_rebuilt(mut world: World) {
     assert_eq!(world.due(1, at(9)).await, []);
 }
 
-async fn a_damaged_event_does_not_stop_its_lane(mut world: World) {
+async fn a8_a_damaged_event_does_not_stop_its_lane(mut world: World) {
     let (lost, kept) = (world.owe(1).await, world.owe(1).await);
     damage(&mut world, Tree::Events, &lost.event().raw().to_be_bytes()).await;
     assert!(world.store().event(lost.event()).await.unwrap().is_none());

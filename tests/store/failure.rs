@@ -75,7 +75,7 @@ async fn fails_for_good(store: EmbeddedStore, faulty: &Faulty) {
 }
 
 #[tokio::test]
-async fn a_failed_write_fails_the_store_for_good() {
+async fn a6_a7_a_failed_write_fails_the_store_for_good() {
     for fault in [Fault::Write, Fault::Sync, Fault::Panic] {
         let faulty = Faulty::new(fault);
         fails_for_good(EmbeddedStore::threaded(faulty.clone(), StoreOptions::default()).unwrap(), &faulty).await;
@@ -123,9 +123,9 @@ impl FreeSpace for Disk {
     }
 }
 
-on_every_engine!(a_full_disk_takes_nothing_new_and_lets_settle);
+on_every_engine!(a4_a_full_disk_takes_nothing_new_and_lets_settle);
 
-async fn a_full_disk_takes_nothing_new_and_lets_settle(world: World) {
+async fn a4_a_full_disk_takes_nothing_new_and_lets_settle(world: World) {
     let disk = Arc::new(Disk { free: AtomicU64::new(1 << 30) });
     let world = World::with(world.kind, |options| options.free_space = Some(disk.clone()));
     let first = world.accept(event().to(1).key("k")).await;

@@ -73,7 +73,7 @@ async fn the_stored_form_has_not_changed() {
 }
 
 #[tokio::test]
-async fn the_stored_form_is_read_back() {
+async fn a21_the_stored_form_is_read_back() {
     let mut world = World::new(Kind::MemoryInline);
     world.close().await;
     let mut batch = Batch::default();

@@ -45,7 +45,7 @@ fn what_is_no_location_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_is_opened_by_one_process() {
+async fn a12_a_store_is_opened_by_one_process() {
     let parent = tempfile::tempdir().unwrap();
     for engine in ["sled", "redb"] {
         let folder = parent.path().join(engine);
@@ -100,7 +100,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
 
 /// What a kill while sled opens, or a full disk, leaves behind.
 #[tokio::test]
-async fn leftovers_of_sled_snapshots_are_removed() {
+async fn a10_leftovers_of_sled_snapshots_are_removed() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
     make("sled", &folder).await;
@@ -111,7 +111,7 @@ async fn leftovers_of_sled_snapshots_are_removed() {
 }
 
 #[tokio::test]
-async fn a_damaged_sled_snapshot_is_moved_aside() {
+async fn a10_a_damaged_sled_snapshot_is_moved_aside() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
     make("sled", &folder).await;
@@ -128,7 +128,7 @@ async fn a_damaged_sled_snapshot_is_moved_aside() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_an_error_and_no_panic() {
+async fn a9_a_damaged_database_is_an_error_and_no_panic() {
     let parent = tempfile::tempdir().unwrap();
     for (engine, file) in [("sled", "sled/db"), ("redb", "store.redb")] {
         let folder = parent.path().join(engine);

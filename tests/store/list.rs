@@ -75,7 +75,7 @@ async fn events_are_filtered(world: World) {
     };
     assert_eq!(count(EventQuery::default()).await, 8);
     assert_eq!(count(EventQuery { account: Some("other".parse().unwrap()), ..EventQuery::default() }).await, 4);
-    assert_eq!(count(EventQuery { event_type: Some("click.recorded".parse().unwrap()), ..EventQuery::default() }).await, 4);
+    assert_eq!(count(EventQuery { event_types: vec!["click.recorded".parse().unwrap()], ..EventQuery::default() }).await, 4);
     assert_eq!(count(EventQuery { since: Some(at(1)), until: Some(at(3)), ..EventQuery::default() }).await, 4);
     assert_eq!(count(EventQuery { since: Some(at(9)), ..EventQuery::default() }).await, 0);
     assert_eq!(count(fields(&[("a", "1")])).await, 4);
@@ -114,9 +114,9 @@ async fn deliveries_are_filtered(world: World) {
     let query = DeliveryQuery::default;
     assert_eq!(deliveries(&world, DeliveryQuery { account: Some("acme".parse().unwrap()), ..query() }, 2).await, even);
     assert_eq!(deliveries(&world, DeliveryQuery { subscription: Some(sub(1)), ..query() }, 2).await, even);
-    assert_eq!(deliveries(&world, DeliveryQuery { state: Some(StateName::Dead), ..query() }, 2).await, [ids[3]]);
-    assert_eq!(deliveries(&world, DeliveryQuery { state: Some(StateName::Delivered), ..query() }, 2).await, [ids[2]]);
-    assert_eq!(deliveries(&world, DeliveryQuery { state: Some(StateName::Pending), ..query() }, 3).await.len(), 8);
+    assert_eq!(deliveries(&world, DeliveryQuery { states: vec![StateName::Dead], ..query() }, 2).await, [ids[3]]);
+    assert_eq!(deliveries(&world, DeliveryQuery { states: vec![StateName::Delivered], ..query() }, 2).await, [ids[2]]);
+    assert_eq!(deliveries(&world, DeliveryQuery { states: vec![StateName::Pending], ..query() }, 3).await.len(), 8);
     let span = DeliveryQuery { since: Some(at(2)), until: Some(at(5)), ..query() };
     assert_eq!(deliveries(&world, span, 2).await, [ids[4], ids[3], ids[2]]);
     let both = DeliveryQuery { subscription: Some(sub(1)), account: Some("other".parse().unwrap()), ..query() };
@@ -129,7 +129,7 @@ async fn deliveries_of_an_event_are_listed(world: World) {
     world.settle(1, accepted.deliveries[1], Next::Delivered, at(1)).await;
     let query = DeliveryQuery { event: Some(accepted.id), ..DeliveryQuery::default() };
     assert_eq!(deliveries(&world, query.clone(), 2).await, reversed(&accepted.deliveries));
-    let delivered = DeliveryQuery { state: Some(StateName::Delivered), ..query };
+    let delivered = DeliveryQuery { states: vec![StateName::Delivered], ..query };
     assert_eq!(deliveries(&world, delivered, 2).await, [accepted.deliveries[1]]);
 }
 
@@ -152,7 +152,7 @@ async fn a_page_that_finds_little_is_short(world: World) {
         wide = wide.to(1);
     }
     world.accept(wide).await;
-    let query = DeliveryQuery { state: Some(StateName::Dead), subscription: Some(sub(1)), limit: 5, ..DeliveryQuery::default() };
+    let query = DeliveryQuery { states: vec![StateName::Dead], subscription: Some(sub(1)), limit: 5, ..DeliveryQuery::default() };
     let page = world.store().deliveries(&query).await.unwrap();
     assert!(page.items.is_empty());
     let rest = world.store().deliveries(&DeliveryQuery { before: page.next.map(DeliveryId::from_raw), ..query }).await.unwrap();

@@ -36,13 +36,13 @@ const FOLDER: &str = "POWERCUT_DIR";
 const LOG: &str = "POWERCUT_LOG";
 
 #[test]
-fn sled_keeps_what_it_acknowledged_through_a_power_cut() {
+fn a3_sled_keeps_what_it_acknowledged_through_a_power_cut() {
     let Some(verdicts) = cut("sled") else { return };
     assert!(verdicts.iter().all(Result::is_ok), "{:?}", failures(&verdicts));
 }
 
 #[test]
-fn redb_keeps_what_it_acknowledged_through_a_power_cut() {
+fn a3_redb_keeps_what_it_acknowledged_through_a_power_cut() {
     let Some(verdicts) = cut("redb") else { return };
     assert!(verdicts.iter().all(Result::is_ok), "{:?}", failures(&verdicts));
 }

@@ -27,7 +27,7 @@ fn outcome(case: &Case) -> Result<String, String> {
 }
 
 #[test]
-fn every_conformance_case_passes() {
+fn e17_every_conformance_case_passes() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("cases.json")).unwrap();
     assert!(cases.len() >= 103);
     let mut failed = Vec::new();

@@ -19,7 +19,7 @@ fn rendered(source: &str, event: &Map<String, Value>) -> Result<String, Code> {
 }
 
 #[test]
-fn oversized_templates_are_refused_at_once() {
+fn e6_oversized_templates_are_refused_at_once() {
     let sources = ["{Payout}".repeat(1_000_000), "x".repeat(10_000_000), format!("{{{}}}", "N".repeat(1_000_000))];
     for source in sources {
         for engine in [Engine::Macro, Engine::Handlebars] {
@@ -46,7 +46,7 @@ fn the_largest_templates_compile_quickly() {
 }
 
 #[test]
-fn depth_is_refused_without_a_deep_stack() {
+fn e7_depth_is_refused_without_a_deep_stack() {
     let run = || {
         for open in ["{", "{join(", "{lower(", "{join(items,i,\"", "<a>", "[", "{\"a\":", "\\"] {
             for format in Format::ALL {
@@ -61,7 +61,7 @@ fn depth_is_refused_without_a_deep_stack() {
 }
 
 #[test]
-fn long_lists_stop_at_the_limits() {
+fn e10_long_lists_stop_at_the_limits() {
     let items = vec![json!({}); 1_000_000];
     let event = Map::from_iter([("items".to_owned(), Value::Array(items))]);
     let started = Instant::now();

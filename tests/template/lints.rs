@@ -14,7 +14,7 @@ fn warnings(format: Format, source: &str) -> Vec<Code> {
 }
 
 #[test]
-fn each_warning_is_given_where_it_belongs_and_not_elsewhere() {
+fn e13_each_warning_is_given_where_it_belongs_and_not_elsewhere() {
     use Format::{Json, Query, Raw, Url, Xml};
     let cases: [(Format, &str, &[Code]); 27] = [
         (Query, "a={{Payout}}", &[Code::DoubleBraces]),

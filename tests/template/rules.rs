@@ -38,7 +38,7 @@ fn numbers_and_booleans_of_the_event_keep_their_text() {
 }
 
 #[test]
-fn null_counts_as_missing_and_extras_fill_in() {
+fn e11_null_counts_as_missing_and_extras_fill_in() {
     gives(Format::Json, r#"[{Payout},"{Payout}",{Attempt}]"#, json!({"Payout": null}), r#"[null,"",3]"#);
     gives(Format::Query, "a={SubId1}", json!({"SubId1": "event"}), "a=event");
     gives(Format::Query, "a={SubId1}", json!({}), "a=extra");
@@ -171,7 +171,7 @@ fn functions_nest_and_check_their_arguments() {
 }
 
 #[test]
-fn json_that_depends_on_values_is_checked_for_each() {
+fn e4_json_that_depends_on_values_is_checked_for_each() {
     gives(Format::Json, "[-{Payout}]", json!({"Payout": "5"}), "[-5]");
     fails(Format::Json, "[-{Payout}]", json!({"Payout": "x"}), "invalid_body");
     fails(Format::Json, "{{Text1}:1}", json!({"Text1": "1"}), "invalid_body");

@@ -11,14 +11,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use super::certificate::{Identity, Kind};
 use super::choose::{Asked, Chooser};
-use super::receiver::{Arrived, Behaviour, Ended, ReadError, Step, Traffic, serve};
+use super::receiver::{Arrived, Behaviour, Door, Ended, ReadError, Step, Traffic, serve};
 use super::reply;
 use super::script::Script;
 use super::show::{self, Shown, SignatureCheck};
 use crate::cli::Failure;
 use crate::cli::input::read_text;
 use crate::cli::serve::stop_signal;
+use crate::cli::terminal;
 use crate::cli::verify::read_keys;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::request::sign::{Signed, SignedQuery, TOLERANCE, VerifyingKey, verify};
@@ -28,6 +30,8 @@ use crate::request::sign::{Signed, SignedQuery, TOLERANCE, VerifyingKey, verify}
   postrider listen                                            answer everything with 200 OK
   postrider listen --script examples/scripts/flaky.toml       fail twice, then take it
   postrider listen --once 1 --json                            one request as JSON, then end
+  postrider listen --tls --tls-authority ca.pem               https; a sender that trusts ca.pem is answered
+  postrider listen --tls expired                              https with a certificate that no sender should take
 
 docs/local-lab.md describes scripts.")]
 pub(in crate::cli) struct ListenArguments {
@@ -40,6 +44,18 @@ pub(in crate::cli) struct ListenArguments {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
+    /// Speak https with a certificate made for this run
+    #[arg(long, value_name = "KIND", value_enum, num_args = 0..=1, default_missing_value = "good")]
+    tls: Option<Kind>,
+    /// Write the certificate of the authority that signed it to this file, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    tls_authority: Option<PathBuf>,
+    /// Speak https with this certificate chain, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls")]
+    tls_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// End after this many requests were answered
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     once: Option<u64>,
@@ -54,7 +70,9 @@ pub(in crate::cli) async fn run(arguments: ListenArguments) -> Result<(), Failur
         None => Script::default(),
     };
     let keys = read_keys(&arguments.secret)?;
+    let door = door(&arguments)?;
     let (listener, address) = bind(&arguments.listen).await?;
+    let scheme = if matches!(door, Door::Tls(_)) { "https" } else { "http" };
     let desk = Arc::new(Desk {
         form: if arguments.json { Form::Json } else { Form::Text },
         keys,
@@ -62,10 +80,10 @@ pub(in crate::cli) async fn run(arguments: ListenArguments) -> Result<(), Failur
         state: Mutex::new(State { chooser: Chooser::new(script), slow: Vec::new(), answered: 0 }),
         over: Notify::new(),
     });
-    desk.greet(address);
+    desk.greet(scheme, address);
     let traffic = Arc::new(Traffic::default());
     tokio::select! {
-        () = serve(listener, Arc::clone(&desk) as Arc<dyn Behaviour>, Arc::clone(&traffic)) => {}
+        () = serve(listener, door, Arc::clone(&desk) as Arc<dyn Behaviour>, Arc::clone(&traffic)) => {}
         () = desk.over.notified() => {}
         () = stop_signal() => {}
     }
@@ -77,6 +95,20 @@ pub(in crate::cli) async fn run(arguments: ListenArguments) -> Result<(), Failur
 pub(in crate::cli) fn read_script(path: &Path) -> Result<Script, Failure> {
     let text = read_text(path)?;
     Ok(Script::parse(&text).with_context(|| format!("the script `{}` cannot be used", path.display()))?)
+}
+
+/// Plain, or with a certificate that is made or read.
+fn door(arguments: &ListenArguments) -> Result<Door, Failure> {
+    let identity = match (arguments.tls, &arguments.tls_certificate, &arguments.tls_key) {
+        (Some(kind), ..) => Identity::make(kind, SystemClock.now()).context("no certificate could be made")?,
+        (None, Some(certificate), Some(key)) => Identity::read(certificate, key)?,
+        _ => return Ok(Door::Plain),
+    };
+    if let (Some(path), Some(authority)) = (&arguments.tls_authority, &identity.authority) {
+        std::fs::write(path, authority).with_context(|| format!("`{}` cannot be written", path.display()))?;
+        eprintln!("The authority's certificate is in {0}; a sender started with SSL_CERT_FILE={0} trusts it", path.display());
+    }
+    Ok(Door::Tls(identity.server()?))
 }
 
 async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -117,13 +149,13 @@ impl Desk {
     }
 
     /// Says where it listens, and warns if that is not only this machine.
-    fn greet(&self, address: SocketAddr) {
-        eprintln!("Listening on http://{address}; Ctrl-C ends it");
+    fn greet(&self, scheme: &str, address: SocketAddr) {
+        eprintln!("Listening on {scheme}://{address}; Ctrl-C ends it");
         if !address.ip().is_loopback() {
             eprintln!("warning: {address} can be reached from other machines; whoever sends to it sees no secret, but fills this terminal");
         }
         if self.form == Form::Json {
-            self.print_json(&json!({"type": "listening", "url": format!("http://{address}")}));
+            self.print_json(&json!({"type": "listening", "url": format!("{scheme}://{address}")}));
         }
     }
 
@@ -214,7 +246,7 @@ impl Behaviour for Desk {
 
     fn unreadable(&self, connection: usize, error: &ReadError) {
         match self.form {
-            Form::Text => self.print(&format!("connection {connection} closed: {error}\n\n")),
+            Form::Text => self.print(&format!("connection {connection} closed: {}\n\n", terminal::line(&error.to_string()))),
             Form::Json => self.print_json(&json!({"type": "unreadable", "connection": connection, "detail": error.to_string()})),
         }
     }

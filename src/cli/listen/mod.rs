@@ -4,6 +4,7 @@
 //! which answer a request gets, `reply` puts an answer on the wire, `show` prints. `simulate` uses the
 //! same scripts without a network.
 
+mod certificate;
 mod choose;
 mod command;
 mod gzip;

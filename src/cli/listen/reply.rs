@@ -1,5 +1,6 @@
 //! An answer on the wire: the bytes, and the steps in which they are sent.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
@@ -8,9 +9,16 @@ use super::gzip;
 use super::receiver::Step;
 use super::script::{Answer, ConnectionFault, Fault, RetryAfter};
 use crate::clock::Timestamp;
+use crate::rng::mix;
 
 /// How many bytes `gzip_bomb` grows to.
 pub const GZIP_BOMB_BYTES: u64 = 10 * 1024 * 1024;
+/// The length that `huge_length` announces: an exabyte.
+const HUGE_LENGTH: u64 = 1_000_000_000_000_000_000;
+/// How many headers `huge_head` adds.
+const HUGE_HEAD_HEADERS: usize = 2_000;
+/// How many bytes `garbage` is.
+const GARBAGE_BYTES: u64 = 4_096;
 /// What an endless part is made of.
 const FLOOD_BYTES: usize = 4 * 1024;
 /// How many bytes a body that breaks off announces, if it is shorter than that.
@@ -38,18 +46,23 @@ impl Reply {
         let mut body = answer.body.clone().into_bytes();
         if answer.fault == Some(Fault::GzipBomb) {
             headers.push(("Content-Encoding".into(), "gzip".into()));
-            body = gzip::of_zeros(GZIP_BOMB_BYTES);
+            // Packed once: it is the same for everybody and takes a while.
+            static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| gzip::of_zeros(GZIP_BOMB_BYTES));
+            body.clone_from(&BOMB);
         }
         Self { status: answer.status, headers, body, fault: answer.fault }
     }
 
     /// The length that the head announces, if it announces one.
-    fn announced(&self) -> Option<usize> {
+    fn announced(&self) -> Option<u64> {
         match self.fault {
             _ if matches!(self.status, 204 | 304) => None,
-            Some(Fault::HangMidBody | Fault::ResetMidBody | Fault::CloseMidBody) => Some(self.body.len().max(BROKEN_BODY_BYTES_MIN)),
+            Some(Fault::HangMidBody | Fault::ResetMidBody | Fault::CloseMidBody | Fault::HalfCloseMidBody) => {
+                Some(self.body.len().max(BROKEN_BODY_BYTES_MIN) as u64)
+            }
+            Some(Fault::HugeLength) => Some(HUGE_LENGTH),
             Some(Fault::EndlessBody | Fault::BrokenChunks | Fault::EndlessHead) => None,
-            _ => Some(self.body.len()),
+            _ => Some(self.body.len() as u64),
         }
     }
 
@@ -63,6 +76,7 @@ impl Reply {
         }
         match self.fault {
             Some(Fault::EndlessBody | Fault::BrokenChunks) => text.push_str("Transfer-Encoding: chunked\r\n"),
+            Some(Fault::HugeHead) => (0..HUGE_HEAD_HEADERS).for_each(|number| text.push_str(&format!("X-Huge-{number}: yes\r\n"))),
             Some(Fault::TwoLengths) => text.push_str(&format!("Content-Length: {}\r\n", self.body.len() + 1)),
             _ => {}
         }
@@ -110,7 +124,7 @@ pub fn steps(answer: &Answer, method: &str, now: Timestamp) -> Vec<Step> {
     let half_head = whole_head[..whole_head.len() / 2].to_vec();
     let half_body = &reply.body[..reply.body.len() / 2];
     match reply.fault {
-        None | Some(Fault::GzipBomb | Fault::TwoLengths) => steps.extend([head(whole_head), body(&reply.body)]),
+        None | Some(Fault::GzipBomb | Fault::TwoLengths | Fault::HugeHead) => steps.extend([head(whole_head), body(&reply.body)]),
         Some(Fault::HangBeforeHead) => steps.push(Step::Hang),
         Some(Fault::ResetBeforeHead) => steps.push(Step::Reset),
         Some(Fault::CloseBeforeHead) => steps.push(Step::Close),
@@ -119,14 +133,20 @@ pub fn steps(answer: &Answer, method: &str, now: Timestamp) -> Vec<Step> {
         Some(Fault::HangMidBody) => steps.extend([head(whole_head), body(half_body), Step::Hang]),
         Some(Fault::ResetMidBody) => steps.extend([head(whole_head), body(half_body), Step::Reset]),
         Some(Fault::CloseMidBody) => steps.extend([head(whole_head), body(half_body), Step::Close]),
+        Some(Fault::HalfCloseMidBody) => steps.extend([head(whole_head), body(half_body), Step::HalfClose]),
+        Some(Fault::HugeLength) => steps.extend([head(whole_head), Step::Flood(filler(&reply.body))]),
+        Some(Fault::SurplusBody) => {
+            steps.extend([head(whole_head), body(&reply.body), Step::text("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")])
+        }
         Some(Fault::EndlessHead) => {
             // Without the empty line that would end it.
-            steps.extend([head(whole_head[..whole_head.len() - 2].to_vec()), Step::Flood(b"X-Endless: yes\r\n".to_vec())]);
+            steps.extend([head(whole_head[..whole_head.len() - 2].to_vec()), Step::Flood(filler(b"X-Endless: yes\r\n"))]);
         }
         Some(Fault::EndlessBody) => steps.extend([head(whole_head), Step::Flood(endless_chunk(&reply.body))]),
-        Some(Fault::Endless1xx) => steps.push(Step::Flood(b"HTTP/1.1 102 Processing\r\n\r\n".to_vec())),
+        Some(Fault::Endless1xx) => steps.push(Step::Flood(filler(b"HTTP/1.1 102 Processing\r\n\r\n"))),
         Some(Fault::BrokenChunks) => steps.extend([head(whole_head), Step::text("zz\r\nOK\r\n0\r\n\r\n"), Step::Close]),
         Some(Fault::NoHttp) => steps.extend([Step::text("SSH-2.0-Postrider\r\n"), Step::Close]),
+        Some(Fault::Garbage) => steps.extend([Step::Send((1..=GARBAGE_BYTES).map(|number| mix(number) as u8).collect()), Step::Close]),
     }
     steps
 }
@@ -138,10 +158,15 @@ fn paced(bytes: Vec<u8>, bytes_per_s: Option<u32>) -> Step {
     }
 }
 
-/// One chunk that is sent again and again: the body of the script, or filler.
+/// What is sent again and again: a text, or an `x`, as often as makes a block.
+fn filler(text: &[u8]) -> Vec<u8> {
+    let unit: &[u8] = if text.is_empty() { b"x" } else { text };
+    unit.repeat(FLOOD_BYTES.div_ceil(unit.len()))
+}
+
+/// The same as a chunk.
 fn endless_chunk(body: &[u8]) -> Vec<u8> {
-    let unit: &[u8] = if body.is_empty() { b"x" } else { body };
-    let data = unit.repeat(FLOOD_BYTES.div_ceil(unit.len()));
+    let data = filler(body);
     [format!("{:x}\r\n", data.len()).as_bytes(), &data, b"\r\n"].concat()
 }
 
@@ -187,6 +212,11 @@ mod tests {
             ("fault = \"hang_before_head\"", "[Hang]"),
             ("fault = \"reset_mid_head\"\nstatus = 204", "HTTP/1.1 204 [Reset]"),
             ("fault = \"close_mid_body\"\nbody = \"abcd\"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab[Close]"),
+            ("fault = \"half_close_mid_body\"\nbody = \"abcd\"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab[HalfClose]"),
+            (
+                "fault = \"surplus_body\"\nbody = \"OK\"",
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOKHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged",
+            ),
             ("fault = \"two_lengths\"\nbody = \"OK\"", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\nOK"),
             ("delay_ms = 5\nfault = \"reset_before_head\"", "[Pause(5ms)][Reset]"),
         ];

@@ -117,6 +117,10 @@ pub enum Fault {
     CloseBeforeHead,
     /// It is closed within the body, which is shorter than announced.
     CloseMidBody,
+    /// The same, but the receiver goes on listening and never closes its end.
+    HalfCloseMidBody,
+    /// More headers than anybody needs.
+    HugeHead,
     /// Headers without end.
     EndlessHead,
     /// A body without end, the script's again and again.
@@ -124,19 +128,25 @@ pub enum Fault {
     /// Interim answers (`102`) without end.
     #[serde(rename = "endless_1xx")]
     Endless1xx,
+    /// A length of an exabyte, and a body that goes on.
+    HugeLength,
+    /// More than was announced: another answer, which nobody asked for.
+    SurplusBody,
     /// A body in chunks whose framing is wrong.
     BrokenChunks,
     /// Two lengths that contradict each other.
     TwoLengths,
     /// Something that is no HTTP.
     NoHttp,
+    /// Bytes without any meaning.
+    Garbage,
     /// A small gzip body that would grow to 10 MiB.
     GzipBomb,
 }
 
 impl Fault {
     /// Every fault, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::HangBeforeHead,
         Self::HangMidHead,
         Self::HangMidBody,
@@ -145,12 +155,17 @@ impl Fault {
         Self::ResetMidBody,
         Self::CloseBeforeHead,
         Self::CloseMidBody,
+        Self::HalfCloseMidBody,
+        Self::HugeHead,
         Self::EndlessHead,
         Self::EndlessBody,
         Self::Endless1xx,
+        Self::HugeLength,
+        Self::SurplusBody,
         Self::BrokenChunks,
         Self::TwoLengths,
         Self::NoHttp,
+        Self::Garbage,
         Self::GzipBomb,
     ];
 
@@ -166,12 +181,17 @@ impl Fault {
             Self::ResetMidBody => "reset_mid_body",
             Self::CloseBeforeHead => "close_before_head",
             Self::CloseMidBody => "close_mid_body",
+            Self::HalfCloseMidBody => "half_close_mid_body",
+            Self::HugeHead => "huge_head",
             Self::EndlessHead => "endless_head",
             Self::EndlessBody => "endless_body",
             Self::Endless1xx => "endless_1xx",
+            Self::HugeLength => "huge_length",
+            Self::SurplusBody => "surplus_body",
             Self::BrokenChunks => "broken_chunks",
             Self::TwoLengths => "two_lengths",
             Self::NoHttp => "no_http",
+            Self::Garbage => "garbage",
             Self::GzipBomb => "gzip_bomb",
         }
     }
@@ -180,14 +200,25 @@ impl Fault {
     const fn is_of_the_body(self) -> bool {
         matches!(
             self,
-            Self::HangMidBody | Self::ResetMidBody | Self::CloseMidBody | Self::EndlessBody | Self::BrokenChunks | Self::GzipBomb
+            Self::HangMidBody
+                | Self::ResetMidBody
+                | Self::CloseMidBody
+                | Self::HalfCloseMidBody
+                | Self::EndlessBody
+                | Self::HugeLength
+                | Self::SurplusBody
+                | Self::BrokenChunks
+                | Self::GzipBomb
         )
     }
 
     /// Whether a status line is never completed.
     #[must_use]
     pub const fn has_no_status(self) -> bool {
-        matches!(self, Self::HangBeforeHead | Self::ResetBeforeHead | Self::CloseBeforeHead | Self::Endless1xx | Self::NoHttp)
+        matches!(
+            self,
+            Self::HangBeforeHead | Self::ResetBeforeHead | Self::CloseBeforeHead | Self::Endless1xx | Self::NoHttp | Self::Garbage
+        )
     }
 }
 

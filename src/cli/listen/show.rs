@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::choose::Choice;
 use super::json_text;
 use super::receiver::{Arrived, End, Ended};
+use crate::cli::terminal::line as escaped;
 use crate::clock::Timestamp;
 use crate::request::sign::{Verified, VerifyError};
 
@@ -152,20 +153,6 @@ fn body_text(body: &[u8]) -> String {
     json_text::indented(text).unwrap_or_else(|| text.to_owned())
 }
 
-/// `text` with escapes for what would steer a terminal or hide in it.
-pub(super) fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if (c.is_control() && c != '\t') || hides {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -227,11 +214,6 @@ mod tests {
         assert_eq!((&json["body_base64"], &json["signature"]["code"]), (&json!("//4="), &json!("missing")));
         let long = "ä".repeat(SHOWN_BODY_BYTES_MAX);
         assert!(body_text(long.as_bytes()).ends_with("\n… 65536 more bytes"));
-    }
-
-    #[test]
-    fn text_that_turns_around_is_escaped() {
-        assert_eq!(escaped("a\u{202e}b\u{200b}\r\n\tä"), "a\\u{202e}b\\u{200b}\\u{d}\\u{a}\tä");
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn answered(answer: &Answer, now: Timestamp, timeout: Duration) -> (Exchange, Du
     let (half_head, half_body) = (head / 2, body / 2);
     use Fault::*;
     let (kind, detail, took) = match reply.fault {
-        None | Some(GzipBomb) => {
+        None | Some(GzipBomb | SurplusBody) => {
             let took = delay + head + body;
             if took >= timeout {
                 return timed_out(timeout);
@@ -41,7 +41,7 @@ fn answered(answer: &Answer, now: Timestamp, timeout: Duration) -> (Exchange, Du
             reply.body.truncate(BODY_READ_MAX);
             return (received(reply, truncated), took);
         }
-        Some(EndlessBody) => {
+        Some(EndlessBody | HugeLength) => {
             let took = delay + head;
             if took >= timeout {
                 return timed_out(timeout);
@@ -55,11 +55,13 @@ fn answered(answer: &Answer, now: Timestamp, timeout: Duration) -> (Exchange, Du
         Some(CloseBeforeHead) => (FailureKind::Connection, "the receiver closed the connection before the answer", delay),
         Some(ResetMidHead) => (FailureKind::Connection, "the receiver reset the connection within the head", delay + half_head),
         Some(ResetMidBody) => (FailureKind::Connection, "the receiver reset the connection within the body", delay + head + half_body),
-        Some(CloseMidBody) => (FailureKind::Connection, "the receiver closed the connection within the body", delay + head + half_body),
-        Some(EndlessHead) => (FailureKind::Protocol, "the head of the answer is too large", delay + head),
+        Some(CloseMidBody | HalfCloseMidBody) => {
+            (FailureKind::Connection, "the receiver closed the connection within the body", delay + head + half_body)
+        }
+        Some(EndlessHead | HugeHead) => (FailureKind::Protocol, "the head of the answer is too large", delay + head),
         Some(BrokenChunks) => (FailureKind::Protocol, "the body of the answer breaks the rules of HTTP", delay + head),
         Some(TwoLengths) => (FailureKind::Protocol, "the answer is no valid HTTP: it has two lengths", delay + head),
-        Some(NoHttp) => (FailureKind::Protocol, "the answer is no valid HTTP", delay),
+        Some(NoHttp | Garbage) => (FailureKind::Protocol, "the answer is no valid HTTP", delay),
     };
     if took >= timeout { timed_out(timeout) } else { (failed(kind, detail), took) }
 }

@@ -108,7 +108,7 @@ fn json_conditions() {
 }
 
 #[test]
-fn what_is_not_whole_json_holds_no_condition() {
+fn f5_what_is_not_whole_json_holds_no_condition() {
     let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
     let long_number = format!("{{\"a\":{}}}", "9".repeat(60_000));
     assert!(!matches("json:/0", 200, deep));
@@ -147,7 +147,7 @@ fn xml_conditions() {
 }
 
 #[test]
-fn hostile_xml_holds_no_condition_and_stays_cheap() {
+fn f7_hostile_xml_holds_no_condition_and_stays_cheap() {
     let bomb = "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><r>&b;</r>";
     let attributes = format!("<r {}/>", (0..8_000).map(|n| format!("a{n}=''")).collect::<Vec<_>>().join(" "));
     for body in [bomb, "<r>", "<r></s>", "", "{}", "<r>&b;</r>", &"<r>".repeat(21_000)] {
@@ -231,7 +231,7 @@ fn a_rule_describes_itself() {
 }
 
 #[test]
-fn doubtful_rules_are_warned_about() {
+fn f10_doubtful_rules_are_warned_about() {
     let table = [
         ("exact:OK\nexact:1", "can never both hold"),
         ("exact:OK\ncontains:DONE", "can never both hold"),

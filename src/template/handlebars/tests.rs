@@ -122,7 +122,7 @@ fn unknown_names_are_found_when_saved() {
 }
 
 #[test]
-fn what_could_run_away_is_refused() {
+fn e8_what_could_run_away_is_refused() {
     for source in [
         "{{{Status}}}",
         "{{~{Status}~}}",
@@ -149,7 +149,7 @@ fn what_could_run_away_is_refused() {
 }
 
 #[test]
-fn multiplied_loops_stop_at_the_step_limit() {
+fn e9_multiplied_loops_stop_at_the_step_limit() {
     let list: Vec<Value> = (0..2_000).map(|n| json!({"sku": n})).collect();
     let event = Map::from_iter([("items".to_owned(), Value::Array(list))]);
     let source = "{{#each items}}{{#each @root.items}}{{/each}}{{/each}}";
@@ -191,7 +191,7 @@ fn hostile_text_needs_no_deep_stack() {
 }
 
 #[test]
-fn a_value_that_looks_like_markup_stays_a_value() {
+fn e5_a_value_that_looks_like_markup_stays_a_value() {
     let event = Map::from_iter([("SubId1".to_owned(), json!("{{Status}}\u{1}0123\u{2}t0:3:abc"))]);
     let template = Template::compile(Engine::Handlebars, Format::Raw, "{{SubId1}}", &Catalogue).unwrap();
     let text = template.render(&Values { event: &event, extra: &[] }).unwrap();

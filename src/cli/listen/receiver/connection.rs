@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::read::{self, ReadError, Request};
 use super::step::{self, End, Step};
+use super::stream::{Door, Stream};
 use crate::clock::{Clock, SystemClock};
 
 /// Most connections at one time; others wait to be accepted.
@@ -107,7 +109,7 @@ impl Traffic {
 }
 
 /// Serves `listener` until the future is dropped, which ends all its connections.
-pub async fn serve(listener: TcpListener, behaviour: Arc<dyn Behaviour>, traffic: Arc<Traffic>) {
+pub async fn serve(listener: TcpListener, door: Door, behaviour: Arc<dyn Behaviour>, traffic: Arc<Traffic>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -116,18 +118,26 @@ pub async fn serve(listener: TcpListener, behaviour: Arc<dyn Behaviour>, traffic
                 // Out of descriptors, for one; those that are open will end.
                 let Ok((stream, _)) = accepted else { tokio::time::sleep(ACCEPT_PAUSE).await; continue };
                 let number = traffic.connections.fetch_add(1, Ordering::SeqCst) + 1;
-                connections.spawn(connection(stream, number, Arc::clone(&behaviour), Arc::clone(&traffic)));
+                connections.spawn(connection(stream, number, door.clone(), Arc::clone(&behaviour), Arc::clone(&traffic)));
             }
         }
     }
 }
 
 /// One connection to its end. Whatever the other side does wrong ends it.
-async fn connection(mut stream: TcpStream, number: usize, behaviour: Arc<dyn Behaviour>, traffic: Arc<Traffic>) {
+async fn connection(stream: TcpStream, number: usize, door: Door, behaviour: Arc<dyn Behaviour>, traffic: Arc<Traffic>) {
     let _ = stream.set_nodelay(true);
+    // Before a handshake too: what breaks here breaks it.
     let steps = behaviour.connected(number);
+    let mut stream = Stream::Plain(stream);
     if step::run(&steps, &mut stream, &traffic.bytes_sent).await.0 != End::Sent {
         return;
+    }
+    if let Stream::Plain(plain) = stream {
+        stream = match door.open(plain).await {
+            Ok(opened) => opened,
+            Err(error) => return behaviour.unreadable(number, &ReadError::Handshake(error)),
+        };
     }
     let mut buffer = Vec::new();
     loop {
@@ -140,8 +150,13 @@ async fn connection(mut stream: TcpStream, number: usize, behaviour: Arc<dyn Beh
         let (arrived_number, steps) = take(request, number, &*behaviour, &traffic);
         let started = SystemClock.instant();
         let (end, bytes_sent) = step::run(&steps, &mut stream, &traffic.bytes_sent).await;
+        let is_over = end != End::Sent || is_last;
+        if end == End::Sent && is_last {
+            // With TLS, that this is the end is said.
+            let _ = stream.shutdown().await;
+        }
         behaviour.ended(arrived_number, Ended { end, bytes_sent, duration: SystemClock.instant().duration_since(started) });
-        if end != End::Sent || is_last {
+        if is_over {
             return;
         }
     }

@@ -3,7 +3,8 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::stream::Stream;
 
 /// Largest head that is read.
 pub const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -30,6 +31,9 @@ pub enum ReadError {
         /// What is wrong.
         detail: &'static str,
     },
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
     /// The network failed.
     #[error("the connection broke")]
     Network(#[from] io::Error),
@@ -56,7 +60,7 @@ impl Request {
 }
 
 /// The next request; none if the other side closed between two. `buffer` keeps what came too early.
-pub(super) async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Option<Request>, ReadError> {
+pub(super) async fn request(stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<Option<Request>, ReadError> {
     let head = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break take(buffer, end + 4);
@@ -110,7 +114,7 @@ fn parse_head(head: &[u8]) -> Result<Request, ReadError> {
     Ok(request)
 }
 
-async fn chunks(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Vec<u8>, ReadError> {
+async fn chunks(stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
     loop {
         let line = line(stream, buffer).await?;
@@ -128,7 +132,7 @@ async fn chunks(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Vec<u8>,
     }
 }
 
-async fn line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<String, ReadError> {
+async fn line(stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<String, ReadError> {
     loop {
         if let Some(end) = find(buffer, b"\r\n") {
             let line = take(buffer, end + 2);
@@ -143,7 +147,7 @@ async fn line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<String, Re
     }
 }
 
-async fn exactly(stream: &mut TcpStream, buffer: &mut Vec<u8>, size: usize) -> Result<Vec<u8>, ReadError> {
+async fn exactly(stream: &mut Stream, buffer: &mut Vec<u8>, size: usize) -> Result<Vec<u8>, ReadError> {
     if size > BODY_BYTES_MAX {
         return Err(ReadError::TooLarge { part: "body", limit: BODY_BYTES_MAX });
     }
@@ -155,7 +159,7 @@ async fn exactly(stream: &mut TcpStream, buffer: &mut Vec<u8>, size: usize) -> R
     Ok(take(buffer, size))
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool> {
+async fn more(stream: &mut Stream, buffer: &mut Vec<u8>) -> io::Result<bool> {
     buffer.reserve(4096);
     Ok(stream.read_buf(buffer).await? > 0)
 }

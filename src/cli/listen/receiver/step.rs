@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::clock::{Clock, SystemClock};
 
 /// One thing done with a connection.
@@ -21,6 +21,8 @@ pub enum Step {
     Pause(Duration),
     /// Does nothing until the other side goes.
     Hang,
+    /// Ends our own direction, and keeps the other one open until the other side goes.
+    HalfClose,
     /// Closes the connection in order.
     Close,
     /// Breaks the connection off.
@@ -49,7 +51,7 @@ pub enum End {
 }
 
 /// Does `steps`, and returns how they ended and how many bytes the network took; `total` counts these too.
-pub(super) async fn run(steps: &[Step], stream: &mut TcpStream, total: &AtomicU64) -> (End, u64) {
+pub(super) async fn run(steps: &[Step], stream: &mut Stream, total: &AtomicU64) -> (End, u64) {
     let mut writer = Writer { stream, total, sent: 0 };
     for step in steps {
         let written = match step {
@@ -63,6 +65,11 @@ pub(super) async fn run(steps: &[Step], stream: &mut TcpStream, total: &AtomicU6
             Step::Hang => {
                 hang(writer.stream).await;
                 return (End::OtherSideLeft, writer.sent);
+            }
+            Step::HalfClose => {
+                let _ = writer.stream.shutdown().await;
+                hang(writer.stream).await;
+                return (End::Closed, writer.sent);
             }
             Step::Close => {
                 let _ = writer.stream.shutdown().await;
@@ -81,7 +88,7 @@ pub(super) async fn run(steps: &[Step], stream: &mut TcpStream, total: &AtomicU6
 }
 
 struct Writer<'a> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut Stream,
     total: &'a AtomicU64,
     sent: u64,
 }
@@ -94,7 +101,7 @@ impl Writer<'_> {
             self.total.fetch_add(count as u64, Ordering::SeqCst);
             rest = &rest[count..];
         }
-        Ok(())
+        self.stream.flush().await
     }
 
     /// Keeps to the plan from the first byte on: what the timer was late for is written at once, so that
@@ -121,7 +128,7 @@ impl Writer<'_> {
     }
 }
 
-async fn hang(stream: &mut TcpStream) {
+async fn hang(stream: &mut Stream) {
     let mut scrap = [0; 1024];
     while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
 }

@@ -1,0 +1,224 @@
+// How it goes: throughput, success, latency, backlog, and what needs a person.
+import { get } from "../api/client";
+import type { Stats, SubscriptionStats } from "../api/types";
+import { count, milliseconds, percent, relative } from "../format";
+import { useLive } from "../live";
+import { address, go } from "../router";
+import { chosenAccount, rights } from "../session";
+import { texts } from "../texts";
+import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Time } from "../ui/basics";
+import { StackedBars } from "../ui/chart";
+import { Icon } from "../ui/icon";
+
+/** Length and step in seconds. The server keeps minutes for three hours and hours for three days. */
+const RANGES = { "1h": [3600, 60], "3h": [10_740, 60], "24h": [86_400, 3600], "3d": [255_600, 3600] } as const;
+type Range = keyof typeof RANGES;
+const isRange = (text: string | undefined): text is Range => text !== undefined && text in RANGES;
+
+export function Overview({ query }: { query: Record<string, string> }) {
+  const range = isRange(query.range) ? query.range : "1h";
+  const [length_s, step_s] = RANGES[range];
+  const account = chosenAccount.get();
+  const { data: stats, failure, again } = useLive(`stats ${account} ${range}`, (signal) => {
+    const since = new Date(Date.now() - length_s * 1000);
+    return get<Stats>("/v1/stats", { account, since: since.toISOString(), step_s }, signal);
+  });
+  return (
+    <>
+      <Head title={texts.sections.overview}>
+        <label class="inline">
+          <span class="offscreen">{texts.overview.range}</span>
+          <select value={range} onChange={(event) => go(address(["overview"], { range: event.currentTarget.value }), "replace")}>
+            {(Object.keys(RANGES) as Range[]).map((name) => (
+              <option key={name} value={name}>
+                {texts.overview.ranges[name]}
+              </option>
+            ))}
+          </select>
+        </label>
+      </Head>
+      {failure && <FailureNote failure={failure} again={again} />}
+      {!stats && !failure && <Skeleton rows={8} />}
+      {stats && <Numbers stats={stats} range={range} />}
+    </>
+  );
+}
+
+function Numbers({ stats, range }: { stats: Stats; range: Range }) {
+  const { totals, series } = stats;
+  if (totals.accepted === 0 && stats.subscriptions.length === 0) return <FirstSteps />;
+  const late = stats.oldest_due_at && new Date(stats.oldest_due_at).getTime() < Date.now() - 60_000;
+  return (
+    <>
+      <div class="tiles">
+        <Tile label={texts.overview.success} value={percent(stats.success_share)} sub={texts.overview.attempts(count(totals.attempts))} />
+        <Tile
+          label={texts.overview.latency}
+          value={milliseconds(stats.latency_ms?.p95)}
+          sub={stats.latency_ms ? texts.overview.latencies(milliseconds(stats.latency_ms.p50), milliseconds(stats.latency_ms.p99)) : texts.overview.noLatency}
+        />
+        <Tile
+          label={texts.overview.backlog}
+          value={count(totals.waiting)}
+          sub={
+            stats.oldest_due_at ? (
+              <span class={late ? "bad" : ""}>{texts.overview.oldest(relative(stats.oldest_due_at))}</span>
+            ) : (
+              texts.overview.nothingDue
+            )
+          }
+          href={address(["deliveries"], { state: "pending" })}
+        />
+        <Tile
+          label={texts.overview.dead}
+          value={count(totals.dead)}
+          tone={totals.dead > 0 ? "bad" : undefined}
+          sub={texts.overview.deadHint}
+          href={address(["deliveries"], { state: "dead" })}
+        />
+      </div>
+      <section class="card">
+        <h2>{texts.overview.throughput}</h2>
+        <StackedBars
+          label={texts.overview.chart(texts.overview.ranges[range] ?? "")}
+          times={series.map((point) => point.at)}
+          // The attempt by which a delivery is given up is counted with it, not twice.
+          layers={[
+            { name: texts.overview.delivered, tone: "good", values: series.map((point) => point.delivered) },
+            { name: texts.overview.failedAttempts, tone: "warn", values: series.map((point) => Math.max(0, point.failed_attempts - point.dead)) },
+            { name: texts.overview.died, tone: "bad", values: series.map((point) => point.dead) },
+          ]}
+        />
+      </section>
+      <Attention subscriptions={stats.subscriptions} />
+      <Health subscriptions={stats.subscriptions} />
+    </>
+  );
+}
+
+function Tile({ label, value, sub, href, tone }: { label: string; value: string; sub: preact.ComponentChildren; href?: string; tone?: string }) {
+  const inside = (
+    <>
+      <span class="tile-label">{label}</span>
+      <span class={`tile-value num ${tone ?? ""}`}>{value}</span>
+      <span class="tile-sub num">{sub}</span>
+    </>
+  );
+  return href ? (
+    <a class="tile" href={href}>
+      {inside}
+    </a>
+  ) : (
+    <div class="tile">{inside}</div>
+  );
+}
+
+function Attention({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
+  const found = subscriptions.filter((item) => item.health === "failing" || (item.state === "paused" && item.waiting > 0) || item.dead > 0);
+  return (
+    <section class="card">
+      <h2>{texts.overview.attention}</h2>
+      {found.length === 0 ? (
+        <p class="calm">
+          <Icon name="check" />
+          {texts.overview.allWell}
+        </p>
+      ) : (
+        <ul class="attention">
+          {found.slice(0, 8).map((item) => (
+            <li key={item.id}>
+              <StatePill state={item.state === "paused" ? "paused" : item.health === "failing" ? "failing" : "dead"} />
+              <div>
+                <a href={address(["subscriptions", item.id])}>{item.name}</a>
+                <p class="muted">{texts.overview.why(item)}</p>
+              </div>
+              {item.dead > 0 ? (
+                <a class="button" href={address(["deliveries"], { subscription: item.id, state: "dead" })}>
+                  {texts.overview.seeDead(count(item.dead))}
+                </a>
+              ) : (
+                <a class="button" href={address(["deliveries"], { subscription: item.id, state: "pending" })}>
+                  {texts.overview.seeWaiting}
+                </a>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
+  if (subscriptions.length === 0) return null;
+  const busiest = [...subscriptions].sort((a, b) => b.waiting - a.waiting || b.attempts_per_minute - a.attempts_per_minute || a.id.localeCompare(b.id));
+  return (
+    <section class="card flush">
+      <h2>{texts.overview.bySubscription}</h2>
+      <div class="scroll-x" tabIndex={0} role="region" aria-label={texts.overview.bySubscription}>
+        <table class="rows fixed">
+          <thead>
+            <tr>
+              <th class="name-column">{texts.subscriptions.name}</th>
+              <th>{texts.subscriptions.health}</th>
+              <th class="right">{texts.overview.rate}</th>
+              <th class="right">{texts.subscriptions.waiting}</th>
+              <th class="right">{texts.overview.delivered}</th>
+              <th class="right">{texts.overview.dead}</th>
+              <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
+              <th class="when-column">{texts.overview.oldestDue}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {busiest.slice(0, 20).map((item) => (
+              <tr key={item.id}>
+                <td>
+                  <a href={address(["subscriptions", item.id])}>{item.name}</a>
+                </td>
+                <td>
+                  <StatePill state={item.state === "paused" ? "paused" : item.health} />
+                </td>
+                <td class="right num">{count(item.attempts_per_minute)}</td>
+                <td class="right num">{count(item.waiting)}</td>
+                <td class="right num">{count(item.delivered)}</td>
+                <td class="right num">{count(item.dead)}</td>
+                <td>{item.last_outcome ? <OutcomePill outcome={item.last_outcome} /> : <span class="muted">–</span>}</td>
+                <td>
+                  <Time at={item.oldest_due_at} ago />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {busiest.length > 20 && (
+        <p class="more">
+          <a href={address(["subscriptions"])}>{texts.overview.all(busiest.length)}</a>
+        </p>
+      )}
+    </section>
+  );
+}
+
+function FirstSteps() {
+  const { write } = rights();
+  return (
+    <Empty
+      title={texts.overview.firstTitle}
+      action={
+        write && (
+          <Button kind="primary" icon="plus" onClick={() => go(address(["subscriptions", "new"]))}>
+            {texts.subscriptions.create}
+          </Button>
+        )
+      }
+    >
+      <p>{texts.overview.firstText}</p>
+      <ol class="steps">
+        {texts.overview.firstSteps.map((step) => (
+          <li key={step}>{step}</li>
+        ))}
+      </ol>
+    </Empty>
+  );
+}
