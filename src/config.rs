@@ -67,6 +67,10 @@ pub struct Settings {
     pub in_flight_per_subscription_max: usize,
     /// Most deliveries that wait for one subscription; beyond that events are answered with 429.
     pub waiting_per_subscription_max: u64,
+    /// Failures in a row, within three days, after which a receiver is only probed; 0: never.
+    pub failing_after: u32,
+    /// Seconds between two requests to a receiver that is failing.
+    pub probe_interval_s: u64,
     /// Days for which events, deliveries and attempts are kept.
     pub retention_days: u32,
     /// Days for which idempotency keys are remembered.
@@ -83,10 +87,23 @@ pub struct Settings {
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
     pub disk_free_bytes_min: u64,
+    /// Who may read `/metrics`: `loopback` (others need a key of an operator, or one that may read), or `public`.
+    pub metrics: MetricsAccess,
     /// Form of the log: `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, as `level` or `module=level,…`.
     pub log: String,
+}
+
+/// Who may read the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// This machine, and who has a key.
+    #[default]
+    Loopback,
+    /// Everybody.
+    Public,
 }
 
 /// Families of event types by the kind of account, by their codes such as `action_life_cycle`.
@@ -151,6 +168,8 @@ impl Default for Settings {
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
+            failing_after: 10,
+            probe_interval_s: 60,
             retention_days: 30,
             idempotency_days: 30,
             audit_days: 365,
@@ -159,6 +178,7 @@ impl Default for Settings {
             account_kinds: AccountKindFamilies::default(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
+            metrics: MetricsAccess::default(),
             log_format: LogFormat::default(),
             log: "info".into(),
         }
@@ -226,6 +246,12 @@ impl Settings {
         }
         if !(1..=10_000).contains(&self.in_flight_per_subscription_max) {
             return outside("in_flight_per_subscription_max", self.in_flight_per_subscription_max.to_string(), "1 to 10000");
+        }
+        if self.failing_after > 1_000 {
+            return outside("failing_after", self.failing_after.to_string(), "0 to 1000");
+        }
+        if !(1..=86_400).contains(&self.probe_interval_s) {
+            return outside("probe_interval_s", self.probe_interval_s.to_string(), "1 to 86400 seconds");
         }
         if !(1_024..=1_073_741_824).contains(&self.body_bytes_max) {
             return outside("body_bytes_max", self.body_bytes_max.to_string(), "1024 to 1073741824 bytes");

@@ -202,6 +202,10 @@ id_type!(
     /// One replay.
     ReplayId, "rpl"
 );
+id_type!(
+    /// One request to the API, in answers and in the log.
+    RequestId, "req"
+);
 
 impl DeliveryId {
     /// The delivery of `event` with this number, from 1.

@@ -21,6 +21,7 @@ pub mod id;
 pub mod clock;
 pub mod rng;
 pub mod secret;
+pub mod metrics;
 pub mod config;
 pub mod telemetry;
 pub mod server;

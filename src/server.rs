@@ -1,7 +1,7 @@
 //! Puts the parts together, starts and stops them in order. Alone knows all.
 //!
 //! ```text
-//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep ─▶ listen ─▶ ready
+//! start: folder, key ─▶ store ─▶ master key ─▶ queue ─▶ dispatcher, sweep, replays ─▶ listen ─▶ ready
 //! stop:  not ready ─▶ no new connections ─▶ dispatcher lets what is in flight end ─▶ store synced and closed
 //! ```
 
@@ -26,13 +26,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, Readiness};
+use crate::api::{self, ApiState, Gate, MetricsReaders, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
-use crate::config::{AccountKindFamilies, Settings};
-use crate::dispatcher::{Dispatcher, DispatcherSettings};
+use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
+use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
+use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
-    draw_key_text, sweep, unlock,
+    draw_key_text, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -40,7 +41,7 @@ use crate::request::send::{
 };
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
-use crate::store::{self, OpenError, Store, StoreOptions};
+use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
 use clients::{Clients, Counted};
 
 /// Largest head of a request, in bytes.
@@ -137,6 +138,7 @@ pub struct Server {
     dispatcher: JoinHandle<()>,
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
+    replays: JoinHandle<()>,
 }
 
 impl Server {
@@ -148,7 +150,9 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(PreciseClock::start().map_err(StartError::Clock)?);
         let rng = SystemRng;
         create_folder(&settings.data)?;
+        let metrics: Arc<Metrics> = Arc::default();
         let options = StoreOptions {
+            observer: Some(Arc::new(StoreMetrics(metrics.clone()))),
             tag: rng.bits(),
             clock: clock.clone(),
             waiting_per_subscription_max: settings.waiting_per_subscription_max,
@@ -172,7 +176,8 @@ impl Server {
         let vault = unlock(&*store, &source, Arc::new(rng)).await?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
         let queue = queue.map_err(StartError::Configuration)?;
-        let queue = Arc::new(queue.with_account_kinds(account_kinds(&settings.account_kinds)));
+        let queue = queue.with_account_kinds(account_kinds(&settings.account_kinds)).with_metrics(metrics.clone());
+        let queue = Arc::new(queue);
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let guard = Guard::new(guard_settings(settings, address)?);
@@ -189,6 +194,7 @@ impl Server {
             in_flight_max: settings.in_flight_max,
             in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
             drain_max: Duration::from_secs(settings.drain_s),
+            failing: FailingRule { after: settings.failing_after, probe_interval: Duration::from_secs(settings.probe_interval_s) },
         };
         let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings);
         let router = api::router(ApiState {
@@ -203,6 +209,10 @@ impl Server {
                 settings.trusted_proxies.clone(),
             )),
             body_bytes_max: settings.body_bytes_max,
+            metrics: match settings.metrics {
+                MetricsAccess::Loopback => MetricsReaders::Loopback,
+                MetricsAccess::Public => MetricsReaders::Everybody,
+            },
             egress_addresses: settings.egress_addresses.clone().into(),
             body_time_max: Duration::from_secs(settings.request_body_s),
             subscriptions_per_account_max: settings.subscriptions_per_account_max,
@@ -216,6 +226,7 @@ impl Server {
             dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention)),
+            replays: tokio::spawn(run_replays(queue.clone())),
             queue,
             ready,
             stop,
@@ -276,8 +287,10 @@ impl Server {
         // A task that panicked has said so in the log; the others still stop in order.
         let _ = self.listener.await;
         let _ = self.dispatcher.await;
-        self.sweep.abort();
-        let _ = self.sweep.await;
+        for task in [self.sweep, self.replays] {
+            task.abort();
+            let _ = task.await;
+        }
         if let Err(error) = self.queue.save_last_uses().await {
             tracing::warn!(%error, "when API keys were used last was not saved");
         }
@@ -322,6 +335,20 @@ fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
         check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
     }
     Ok(settings.egress_address)
+}
+
+/// Counts what the store does.
+#[derive(Debug)]
+struct StoreMetrics(Arc<Metrics>);
+
+impl StoreObserver for StoreMetrics {
+    fn written(&self, took: Duration) {
+        self.0.committed(took);
+    }
+
+    fn synced(&self, took: Duration) {
+        self.0.synced(took);
+    }
 }
 
 fn create_folder(path: &Path) -> Result<(), StartError> {

@@ -25,6 +25,8 @@ mod dashboard;
 mod egress;
 #[path = "it/documented.rs"]
 mod documented;
+#[path = "it/error_codes.rs"]
+mod error_codes;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -39,14 +41,20 @@ mod log;
 mod preview;
 #[path = "it/manage.rs"]
 mod manage;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/openapi.rs"]
 mod openapi;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
 mod receiver;
+#[path = "it/replays.rs"]
+mod replays;
 #[path = "it/routing.rs"]
 mod routing;
+#[path = "it/stats.rs"]
+mod stats;
 #[path = "receiver/mod.rs"]
 mod scripted;
 #[path = "it/schema.rs"]

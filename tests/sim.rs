@@ -4,8 +4,14 @@
 
 #[path = "sim/channel.rs"]
 mod channel;
+#[path = "sim/health.rs"]
+mod health;
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/replay.rs"]
+mod replay;
+#[path = "sim/stats.rs"]
+mod stats;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -66,7 +72,7 @@ async fn g6_the_ceiling_holds_over_every_second_and_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn the_ceiling_also_counts_what_fails_and_what_is_slow() {
-    let world = World::new().await;
+    let world = World::patient().await;
     world.transport.on("https://a.example/", [Scripted::status(500).after(Duration::from_millis(35))]);
     world.subscribe("a", json!({"max_requests_per_second": 50, "retry": {"attempts": 3, "schedule_s": [0.1], "jitter": 0}})).await;
     world.emit_many(200).await;
@@ -89,7 +95,7 @@ async fn a_ceiling_below_one_is_one_request_in_so_many_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ceiling_on_retries_lets_first_attempts_pass() {
-    let world = World::new().await;
+    let world = World::patient().await;
     world.transport.on("https://a.example/", [Scripted::status(500)]);
     let retry = json!({"attempts": 2, "schedule_s": [1], "jitter": 0});
     world.subscribe("a", json!({"max_requests_per_second": 10, "rate_scope": "retries", "retry": retry})).await;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
@@ -72,21 +72,30 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let address = state.gate.address(peer(&request), request.headers());
+    let caller = caller(&state, peer(request.extensions()), request.headers()).await?;
+    access.check(request.method(), caller.key().scope)?;
+    caller.key().last_use.note(state.clock.now());
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Who sent a request with these headers from this address.
+///
+/// # Errors
+/// 401 `unauthorized`, or 429 `too_many_failures`.
+pub(super) async fn caller(state: &ApiState, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let address = state.gate.address(peer, headers);
     let now = state.clock.now();
-    let Some(text) = bearer(request.headers()) else {
+    let Some(text) = bearer(headers) else {
         return Err(unauthorized(
             "send the header `Authorization: Bearer <key>`; the operator's key is in `operator.key` in the data folder",
         ));
     };
-    let key = match identify(&state, text, now) {
+    let key = match identify(state, text, now) {
         Ok(key) => key,
-        Err(detail) => return Err(turned_away(&state, address, detail).await),
+        Err(detail) => return Err(turned_away(state, address, detail).await),
     };
-    access.check(request.method(), key.scope)?;
-    key.last_use.note(now);
-    request.extensions_mut().insert(Caller::new(key, address));
-    Ok(next.run(request).await)
+    Ok(Caller::new(key, address))
 }
 
 fn unauthorized(detail: &str) -> ApiError {
@@ -135,8 +144,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The address at the other end of the connection.
-fn peer(request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+pub(super) fn peer(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip().to_canonical())
 }
 

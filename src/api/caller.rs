@@ -48,7 +48,7 @@ fn require_operator(scope: KeyScope) -> Result<(), ApiError> {
     match scope {
         KeyScope::Operator => Ok(()),
         KeyScope::Account | KeyScope::Read => {
-            Err(forbidden("this call needs a key of scope `operator`; use one, or ask the operator to do it"))
+            Err(ApiError::forbidden("this call needs a key of scope `operator`; use one, or ask the operator to do it"))
         }
     }
 }
@@ -56,12 +56,8 @@ fn require_operator(scope: KeyScope) -> Result<(), ApiError> {
 fn require_write(scope: KeyScope) -> Result<(), ApiError> {
     match scope {
         KeyScope::Operator | KeyScope::Account => Ok(()),
-        KeyScope::Read => Err(forbidden("this key may only read; use one of scope `account` or `operator`")),
+        KeyScope::Read => Err(ApiError::forbidden("this key may only read; use one of scope `account` or `operator`")),
     }
-}
-
-fn forbidden(detail: &str) -> ApiError {
-    ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
 /// Whose objects a caller sees.

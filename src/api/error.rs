@@ -7,7 +7,7 @@ use super::problem::{Invalid, Problem};
 use crate::event::{AccountId, EventType};
 use crate::queue::{
     AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError,
-    StoreError,
+    ReplayError, StoreError,
 };
 use crate::subscription::FieldError;
 
@@ -35,6 +35,12 @@ impl ApiError {
     pub fn not_found(what: &str, id: &str) -> Self {
         let id: String = id.chars().take(64).collect();
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} `{id}`; check the id, or list them with `GET`"))
+    }
+
+    /// The caller's key does not allow it.
+    #[must_use]
+    pub fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
     /// The input names an account that does not exist, or not for this caller.
@@ -163,6 +169,21 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::NotSigned(_) => Self::new(StatusCode::CONFLICT, "not_signed", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
             E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReplayError::UnknownSubscription(_) => Self::invalid(vec![Invalid::new("/subscription", "unknown_subscription", message)]),
+            ReplayError::NotFound(id) => Self::not_found("replay", &id.to_string()),
+            ReplayError::Over(_) => Self::new(StatusCode::CONFLICT, "replay_over", message),
+            ReplayError::TooMany => {
+                Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_replays", message).retry_after(RETRY_LATER_S)))
+            }
+            ReplayError::Store(error) => error.into(),
         }
     }
 }

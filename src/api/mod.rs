@@ -24,15 +24,19 @@ mod findings;
 mod health;
 mod keys;
 mod me;
+mod metrics;
+mod observe;
 mod openapi;
 mod page;
 mod presets;
 mod preview;
 mod problem;
+mod replays;
 mod responses;
 mod routes;
 mod routing;
 mod slow;
+mod stats;
 mod subscriptions;
 mod templates;
 mod throttle;
@@ -45,6 +49,7 @@ pub use codes::error_codes;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
 pub use findings::finding_json;
+pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
@@ -78,6 +83,8 @@ pub struct ApiState {
     pub body_bytes_max: usize,
     /// Addresses and networks that receivers see requests come from.
     pub egress_addresses: Arc<[String]>,
+    /// Who may read the metrics.
+    pub metrics: MetricsReaders,
     /// Time for a client to send a whole body.
     pub body_time_max: Duration,
     /// Most subscriptions of one account.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::codes;
+use super::{codes, observe};
 use crate::subscription::FieldError;
 use crate::template::Finding;
 
@@ -29,6 +29,9 @@ pub struct Problem {
     /// For invalid input: each fault.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Invalid>,
+    /// The request, as in the header `X-Request-Id` and in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Seconds after which the same request may succeed.
     #[serde(skip)]
     pub retry_after_s: Option<u64>,
@@ -72,6 +75,7 @@ impl Problem {
             code,
             detail: shortened(detail.into()),
             errors: Vec::new(),
+            request_id: None,
             retry_after_s: None,
         }
     }
@@ -133,7 +137,8 @@ fn shortened(mut text: String) -> String {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.request_id = observe::request_id();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();

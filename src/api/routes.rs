@@ -1,6 +1,9 @@
 //! Every call of the API with the keys it takes and its description. The router and the OpenAPI document are
 //! built from this table and from nothing else.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
@@ -11,8 +14,8 @@ use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, page, presets,
-    preview, responses, routing, slow, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, metrics, observe,
+    page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -64,6 +67,7 @@ fn routes() -> Vec<Route> {
         Route::get("/readyz", health::ready, calls::server::ready).access(Open),
         Route::get("/openapi.json", openapi::show, calls::server::openapi).access(Open),
         Route::get("/docs", openapi::read, calls::server::docs).access(Open),
+        Route::get("/metrics", metrics::show, calls::server::metrics).access(Open),
         Route::get("/v1/me", me::show, calls::keys::me),
         Route::get("/v1/keys", keys::list, calls::keys::list).access(Operator),
         Route::post("/v1/keys", keys::create, calls::keys::create).access(Operator),
@@ -90,6 +94,11 @@ fn routes() -> Vec<Route> {
         Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume, calls::subscriptions::resume),
         Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing, calls::subscriptions::rotate_signing),
         Route::post("/v1/subscriptions/{id}/test", subscriptions::test, calls::subscriptions::test),
+        Route::get("/v1/stats", stats::show, calls::stats::show),
+        Route::get("/v1/replays", replays::list, calls::replays::list),
+        Route::post("/v1/replays", replays::create, calls::replays::create),
+        Route::get("/v1/replays/{id}", replays::show, calls::replays::show),
+        Route::post("/v1/replays/{id}/cancel", replays::cancel, calls::replays::cancel),
         Route::get("/v1/deliveries", deliveries::list, calls::deliveries::list),
         Route::get("/v1/deliveries/{id}", deliveries::show, calls::deliveries::show),
         Route::post("/v1/deliveries/{id}/retry", deliveries::retry, calls::deliveries::retry),
@@ -125,6 +134,12 @@ pub fn calls() -> Vec<(Method, &'static str, Access)> {
     routes().into_iter().map(|route| (route.method, route.path, route.access)).collect()
 }
 
+/// The path of a call as it is declared, which lives as long as the program.
+pub(super) fn declared_path(path: &str) -> Option<&'static str> {
+    static PATHS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| routes().iter().map(|route| route.path).collect());
+    PATHS.get(path).copied()
+}
+
 /// The router of all calls.
 pub fn router(state: ApiState) -> Router {
     let body_bytes_max = state.body_bytes_max;
@@ -153,5 +168,6 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(axum::middleware::map_response(error::as_problem))
         .layer(axum::middleware::map_request_with_state(state.clone(), slow::limit_body))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), observe::observe))
         .with_state(state)
 }

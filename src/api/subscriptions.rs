@@ -19,7 +19,7 @@ use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
 use super::{ApiError, ApiState, attempt_json};
 use crate::id::SubscriptionId;
-use crate::queue::{Change, ConfigureSubscriptionError, Registry};
+use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
 use crate::request::channel::complete;
 use crate::request::guard::{RefusedKind, parse_target};
 use crate::request::literal_target;
@@ -31,7 +31,7 @@ use crate::subscription::{
     whole_number,
 };
 
-fn subscription_json(subscription: &Subscription) -> Value {
+fn subscription_json(state: &ApiState, subscription: &Subscription) -> Value {
     let mut spec = shown_spec(&subscription.spec);
     let secrets = &subscription.secrets;
     for (name, secret) in [("signing", &secrets.signing), ("credentials", &secrets.credentials), ("tls", &secrets.client_key)] {
@@ -47,7 +47,21 @@ fn subscription_json(subscription: &Subscription) -> Value {
     body.insert("version".into(), json!(subscription.version));
     body.insert("created_at".into(), json!(subscription.created_at));
     body.insert("updated_at".into(), json!(subscription.updated_at));
+    body.insert("health".into(), health_json(&state.queue.endpoint(subscription.id)));
     Value::Object(body)
+}
+
+/// How the receiver is doing.
+fn health_json(health: &EndpointHealth) -> Value {
+    let gone = "the receiver answered 410, Gone: it asks not to be sent to any more; pause or delete the subscription, or mend its URL";
+    json!({
+        "state": if health.failing_since.is_some() { "failing" } else { "healthy" },
+        "since": health.failing_since,
+        "consecutive_failures": health.consecutive_failures,
+        "last_outcome": health.last_outcome,
+        "next_probe_at": health.next_probe_at,
+        "suggestion": health.gone.then_some(gone),
+    })
 }
 
 /// The spec as callers read it, and may send it back: what they wrote, but for headers that are hidden.
@@ -69,7 +83,7 @@ fn etag(subscription: &Subscription) -> String {
 
 /// The answer to a change. `signing_secret` is shown this once.
 fn changed(state: &ApiState, status: StatusCode, change: &Change, signing_secret: Option<&Secret>) -> Response {
-    let mut body = subscription_json(&change.subscription);
+    let mut body = subscription_json(state, &change.subscription);
     let mut warnings: Vec<_> = change.warnings.iter().map(warning_json).collect();
     let targets = targets(&change.subscription.spec);
     warnings.extend(targets.iter().filter_map(|(pointer, url)| blocked_address(state, pointer, url)).map(|warning| warning_json(&warning)));
@@ -210,13 +224,13 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
     let more = subscriptions.len() > limit;
     subscriptions.truncate(limit);
     let next = subscriptions.last().filter(|_| more).map(|last| last.id.raw());
-    Ok(Listed::new(subscriptions.into_iter().map(subscription_json).collect(), next))
+    Ok(Listed::new(subscriptions.into_iter().map(|subscription| subscription_json(&state, subscription)).collect(), next))
 }
 
 pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
     let registry = state.queue.registry();
     let subscription = found(&registry, &caller, &id)?;
-    Ok(with_etag(StatusCode::OK, subscription, subscription_json(subscription)))
+    Ok(with_etag(StatusCode::OK, subscription, subscription_json(&state, subscription)))
 }
 
 pub(super) async fn replace(
@@ -241,7 +255,7 @@ pub(super) async fn replace(
 }
 
 /// The fields that the server sets; a caller may send back what it read.
-pub(super) const READ_ONLY: [&str; 6] = ["id", "version", "created_at", "updated_at", "warnings", "signing_secret"];
+pub(super) const READ_ONLY: [&str; 7] = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
 
 fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
     let mut value: Map<String, Value> = body::read(text, "")?;
@@ -323,7 +337,7 @@ async fn set_state(state: &ApiState, caller: &Caller, id: &str, wanted: Subscrip
             Ok::<_, ConfigureSubscriptionError>(SubscriptionSpec { state: wanted, ..present.clone() })
         })
         .await?;
-    Ok(with_etag(StatusCode::OK, &change.subscription, subscription_json(&change.subscription)))
+    Ok(with_etag(StatusCode::OK, &change.subscription, subscription_json(state, &change.subscription)))
 }
 
 pub(super) async fn pause(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {

@@ -47,10 +47,12 @@ impl JsonSchema for TrialEvent {
 }
 
 impl TrialEvent {
-    /// Reads a whole event, or bare data: an object without an object `data`. `base` is where it stands.
+    /// Reads an event or parts of one, or bare data: what has other names than an event, or neither `type` nor
+    /// an object `data`. `base` is where it stands.
     pub fn read(text: &str, base: &str) -> Result<Self, ApiError> {
         let parts: Map<String, Value> = super::body::read(text, base)?;
-        if parts.get("data").is_some_and(Value::is_object) {
+        let only_parts = parts.keys().all(|name| ["account", "type", "key", "occurred_at", "data"].contains(&name.as_str()));
+        if parts.get("data").is_some_and(Value::is_object) || (only_parts && parts.contains_key("type")) {
             return super::body::read(text, base);
         }
         let data = RawValue::from_string(text.to_owned()).map_err(|error| super::body::malformed(&error))?;

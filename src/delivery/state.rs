@@ -9,6 +9,7 @@
 //!      ▲                                   a person retries               │
 //!      └──────────────────────────────────────────────────────────────────┘
 //!   Pending, Dead ── a person cancels, or the subscription is deleted ──▶ Cancelled
+//!   Delivered, Dead, Cancelled ── a replay ──▶ Pending
 //! ```
 //!
 //! On one node a lease is held in memory only: the row stays `Pending` until its attempt is settled,
@@ -66,7 +67,7 @@ pub enum DeliveryState {
         /// When the lease runs out.
         until: Timestamp,
     },
-    /// The receiver took it. Final.
+    /// The receiver took it. Only a replay sends it again.
     Delivered {
         /// When.
         at: Timestamp,
@@ -78,7 +79,7 @@ pub enum DeliveryState {
         /// Why.
         reason: DeadReason,
     },
-    /// A person, or the deletion of the subscription, ended it. Final.
+    /// A person, or the deletion of the subscription, ended it. Only a replay sends it after all.
     Cancelled {
         /// When.
         at: Timestamp,
@@ -150,6 +151,15 @@ impl DeliveryState {
     #[must_use]
     pub const fn is_undecided(&self) -> bool {
         matches!(self, Self::Pending { .. } | Self::Leased { .. })
+    }
+
+    /// When it was decided; none if it is not.
+    #[must_use]
+    pub const fn decided_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Pending { .. } | Self::Leased { .. } => None,
+            Self::Delivered { at } | Self::Dead { at, .. } | Self::Cancelled { at } => Some(*at),
+        }
     }
 
     /// When it is due, if it is pending.

@@ -9,14 +9,15 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::clerk;
 use super::pace::Pace;
 use super::schedule::Message;
 use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse};
 use crate::clock::{Clock, Timestamp};
-use crate::delivery::{Next, Verdict, judge, next};
-use crate::event::Event;
-use crate::id::AttemptId;
-use crate::queue::{DueRow, Queue, Settlement};
+use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
+use crate::event::{Event, EventType};
+use crate::id::{AttemptId, DeliveryId, SubscriptionId};
+use crate::queue::{DueRow, Operation, OperationReport, Queue, Settlement};
 use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
 use crate::request::send::Transport;
 use crate::request::{DeliveryFacts, RequestTemplate};
@@ -64,6 +65,20 @@ pub(super) struct Ended {
     pub left_gate: bool,
     /// Whether it was a probe of a receiver that was taken for dead.
     pub is_probe: bool,
+    /// What was recorded, if it was.
+    pub facts: Option<Facts>,
+}
+
+/// What the dispatcher needs to know of a recorded attempt, to tell people of what follows from it.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub number: u32,
+    pub status: Option<u16>,
+    /// Empty after a success.
+    pub reason: String,
+    pub event_type: EventType,
+    /// Whether the delivery was given up.
+    pub dead: bool,
 }
 
 /// What an exchange is recorded with.
@@ -106,13 +121,26 @@ impl Workshop {
         // What could not be settled is still due, and is looked at again after a moment.
         let again = self.clock.now().after(UNSETTLED_WAIT);
         let left_gate = paced && !passed.load(Ordering::Relaxed);
-        let mut ended = Ended { outcome: None, not_sent: false, retry_after: None, due_at: Some(again), left_gate, is_probe: job.is_probe };
+        let mut ended = Ended {
+            outcome: None,
+            not_sent: false,
+            retry_after: None,
+            due_at: Some(again),
+            left_gate,
+            is_probe: job.is_probe,
+            facts: None,
+        };
         if let Some(performed) = performed {
             self.settle(&job, performed, &mut ended).await;
         }
         self.queue.in_flight().end(delivery);
+        let dead = report_of_death(subscription, delivery, &ended, self.clock.now());
         // The dispatcher drops its receiver only when it has stopped for good.
         let _ = self.messages.send(Message::Ended { subscription, delivery, ended });
+        // After the place in flight is free: telling of it holds nothing up.
+        if let Some(report) = dead {
+            clerk::tell(&self.queue, &report).await;
+        }
     }
 
     async fn perform(&self, job: &Job, passed: &AtomicBool) -> Option<Performed> {
@@ -122,7 +150,9 @@ impl Workshop {
         };
         let number = job.row.attempts + 1;
         let facts = DeliveryFacts { id: job.row.delivery, attempt: number, at: self.clock.now() };
+        let began = self.clock.instant();
         let built = job.template.clone().and_then(|template| template.build(&event, &facts).map_err(Failure::from));
+        self.queue.metrics().rendered(self.clock.instant().duration_since(began));
         let (request, channel) = match built.and_then(|request| Ok((request, job.channel.clone()?))) {
             Ok(ready) => ready,
             Err(failure) => return Some(self.not_sent(job, failure)),
@@ -178,6 +208,9 @@ impl Workshop {
             );
             return;
         }
+        if carried.request.is_some() {
+            self.queue.metrics().sent(carried.duration);
+        }
         let seed = jitter_seed(job.row.delivery.raw(), number);
         let follows = next(now, number, retry, &judgement, seed);
         ended.outcome = Some(judgement.outcome);
@@ -200,6 +233,8 @@ impl Workshop {
             },
         };
         log(job, &attempt);
+        let status = attempt.response.as_ref().map(|response| response.status);
+        let reason = if attempt.outcome == Outcome::Delivered { String::new() } else { attempt.reason.clone() };
         let settlement = Settlement {
             delivery: job.row.delivery,
             subscription: job.subscription.id,
@@ -209,12 +244,25 @@ impl Workshop {
             at: now,
         };
         match self.queue.settle(settlement).await {
-            Ok(delivery) => ended.due_at = delivery.and_then(|delivery| delivery.state.due_at()),
+            Ok(Some(delivery)) => {
+                ended.due_at = delivery.state.due_at();
+                let dead = matches!(delivery.state, DeliveryState::Dead { .. });
+                ended.facts = Some(Facts { number: delivery.attempts, status, reason, event_type: delivery.event_type, dead });
+            }
+            Ok(None) => ended.due_at = None,
             Err(error) => {
                 tracing::error!(delivery.id = %job.row.delivery, %error, "an attempt was not recorded; the delivery stays due and may be repeated");
             }
         }
     }
+}
+
+fn report_of_death(subscription: SubscriptionId, delivery: DeliveryId, ended: &Ended, at: Timestamp) -> Option<OperationReport> {
+    ended.facts.as_ref().filter(|facts| facts.dead).and_then(|facts| {
+        let (operation, attempts) = (Operation::Dead, facts.number);
+        let (event_type, reason) = (facts.event_type.clone(), facts.reason.clone());
+        Some(OperationReport { operation, subscription, delivery, event_type, outcome: ended.outcome?, attempts, reason, at })
+    })
 }
 
 /// Decides the jitter: the same delivery always waits the same time before the same attempt.

@@ -28,6 +28,11 @@ impl Health {
         self.allowance
     }
 
+    /// Begins again with one request at a time.
+    pub const fn restart(&mut self) {
+        self.allowance = 1;
+    }
+
     /// Whether the receiver is taken for dead: its next requests are likely to hold their places long.
     #[must_use]
     pub const fn is_failing(&self) -> bool {

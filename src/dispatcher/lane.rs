@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::endpoint::Endpoint;
 use super::health::Health;
 use super::pace::Pace;
 use crate::attempt::Outcome;
@@ -37,6 +38,7 @@ pub(super) struct Lane {
     pub subscription: Subscription,
     pub pace: Option<Arc<Pace>>,
     pub health: Health,
+    pub endpoint: Endpoint,
     /// Rows read ahead, earliest due first.
     window: VecDeque<DueRow>,
     /// Rows of which the request was not handed over yet, and which the ceiling counts.
@@ -45,6 +47,8 @@ pub(super) struct Lane {
     /// Ids in the window or in flight, or settled and not yet safe to forget.
     known: HashSet<DeliveryId>,
     settled: Vec<DeliveryId>,
+    /// Deliveries in flight whose rows were moved meanwhile; a scan may have had to skip their new ones.
+    moved: HashSet<DeliveryId>,
     /// Rows are due in the index that were not read.
     backlog: bool,
     pub scanning: bool,
@@ -78,16 +82,18 @@ pub(super) enum Step {
 }
 
 impl Lane {
-    pub fn new(subscription: Subscription, pace: Option<Arc<Pace>>, in_flight_max: usize) -> Self {
+    pub fn new(subscription: Subscription, pace: Option<Arc<Pace>>, in_flight_max: usize, endpoint: Endpoint) -> Self {
         Self {
             subscription,
             pace,
             health: Health::new(in_flight_max),
+            endpoint,
             window: VecDeque::new(),
             before_gate: 0,
             in_flight: 0,
             known: HashSet::new(),
             settled: Vec::new(),
+            moved: HashSet::new(),
             backlog: true,
             scanning: false,
             gone: HashSet::new(),
@@ -116,6 +122,8 @@ impl Lane {
             if let Some(place) = self.window.iter().position(|row| row.delivery == id) {
                 self.window.remove(place);
                 self.known.remove(&id);
+            } else if self.known.contains(&id) {
+                self.moved.insert(id);
             }
             if self.scanning {
                 self.gone.insert(id);
@@ -123,6 +131,7 @@ impl Lane {
         }
         if notice.forget {
             self.forget_window();
+            self.moved.extend(&self.known);
             self.scan_is_stale = self.scanning;
         }
         if let Some(due_at) = notice.earliest_due {
@@ -182,6 +191,7 @@ impl Lane {
     fn forget_settled(&mut self) {
         for id in self.settled.drain(..) {
             self.known.remove(&id);
+            self.backlog |= self.moved.remove(&id);
         }
     }
 
@@ -194,7 +204,9 @@ impl Lane {
     }
 
     /// Takes over a changed subscription.
-    pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>) {
+    pub fn change(&mut self, subscription: Subscription, pace: Option<Arc<Pace>>, instant: Instant) {
+        // It may be mended: its URL, its credentials, or the receiver itself, for which somebody resumes it.
+        self.endpoint.probe_now(instant);
         if subscription.spec.state == SubscriptionState::Paused {
             self.forget_window();
         } else if self.subscription.spec.state == SubscriptionState::Paused {
@@ -255,6 +267,15 @@ impl Lane {
         if self.in_flight >= self.health.allowance() {
             return Step::Idle;
         }
+        if let Some(probe_at) = self.endpoint.probe_at() {
+            // What is still in flight may show that the receiver is back.
+            if self.in_flight > 0 {
+                return Step::Idle;
+            }
+            if probe_at > instant {
+                return Step::WaitUntil(probe_at);
+            }
+        }
         let gate_opens = self.gate_opens(instant);
         let place = match gate_opens {
             None => (!self.window.is_empty()).then_some(0),
@@ -265,6 +286,7 @@ impl Lane {
                 self.before_gate += 1;
             }
             self.in_flight += 1;
+            self.endpoint.probe(instant);
             return Step::Start(row);
         }
         if self.backlog && !self.scanning {
@@ -300,6 +322,7 @@ impl Lane {
 mod tests {
     use serde_json::json;
 
+    use super::super::endpoint::FailingRule;
     use super::*;
     use crate::id::{EventId, SubscriptionId};
     use crate::subscription::{FieldNames, SubscriptionSpec, check};
@@ -320,7 +343,8 @@ mod tests {
             rules: Arc::new(rules),
             secrets: Arc::default(),
         };
-        let mut lane = Lane::new(subscription, None, 32);
+        let endpoint = Endpoint::new(FailingRule::default(), None, now());
+        let mut lane = Lane::new(subscription, None, 32, endpoint);
         // A lane begins with a scan; here it found nothing.
         scan(&mut lane, vec![]);
         lane
@@ -348,8 +372,12 @@ mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     fn step(lane: &mut Lane) -> Step {
-        lane.step(NOW, Instant::now())
+        lane.step(NOW, now())
     }
 
     #[test]
@@ -379,6 +407,20 @@ mod tests {
         lane.end_scan(Some(DuePage::default()), NOW);
         lane.in_flight -= 1;
         lane.settle(id(), Some(NOW), NOW);
+        assert!(matches!(step(&mut lane), Step::Scan { .. }));
+        assert!(!lane.begin_scan().contains(&id()));
+    }
+
+    #[test]
+    fn a_delivery_that_is_replayed_before_its_end_is_heard_of_is_found() {
+        let mut lane = lane();
+        lane.notice(fresh(), NOW);
+        assert!(matches!(step(&mut lane), Step::Start(_)));
+        lane.notice(LaneNotice { earliest_due: Some(NOW), ..removed() }, NOW);
+        // The scan has to skip it, since it is in flight as far as the lane knows.
+        scan(&mut lane, vec![]);
+        lane.in_flight -= 1;
+        lane.settle(id(), None, NOW);
         assert!(matches!(step(&mut lane), Step::Scan { .. }));
         assert!(!lane.begin_scan().contains(&id()));
     }

@@ -9,9 +9,12 @@
 //! ends, the queue drains without help, because due rows stay in the store until they are settled.
 
 mod attempt;
+mod clerk;
+mod endpoint;
 mod health;
 mod lane;
 mod pace;
 mod schedule;
 
+pub use endpoint::FailingRule;
 pub use schedule::{Dispatcher, DispatcherSettings};

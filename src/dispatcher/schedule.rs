@@ -8,18 +8,20 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Ended, Job, Workshop};
+use super::attempt::{Ended, Facts, Job, Workshop};
+use super::clerk::{self, Entry};
+use super::endpoint::{Endpoint, FailingRule, Turn};
 use super::lane::{Lane, Step};
 use super::pace::Pace;
-use crate::attempt::{Failure, FailureKind};
+use crate::attempt::{Failure, FailureKind, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{DeliveryId, SubscriptionId};
-use crate::queue::{CommitNotices, DuePage, DueRow, Queue, Registry, StoreError};
+use crate::queue::{CommitNotices, DuePage, DueRow, EndpointHealth, Operation, OperationReport, Queue, Registry, StoreError};
 use crate::request::RequestTemplate;
 use crate::request::channel::Channel;
 use crate::request::send::Transport;
@@ -41,11 +43,13 @@ pub struct DispatcherSettings {
     pub in_flight_per_subscription_max: usize,
     /// How long a shutdown waits for what is in flight.
     pub drain_max: Duration,
+    /// When a receiver counts as failing.
+    pub failing: FailingRule,
 }
 
 impl Default for DispatcherSettings {
     fn default() -> Self {
-        Self { in_flight_max: 512, in_flight_per_subscription_max: 32, drain_max: Duration::from_secs(25) }
+        Self { in_flight_max: 512, in_flight_per_subscription_max: 32, drain_max: Duration::from_secs(25), failing: FailingRule::default() }
     }
 }
 
@@ -83,6 +87,9 @@ pub struct Dispatcher {
     /// Ends of attempts whose deliveries are forgotten after the next notices.
     ended: Vec<(SubscriptionId, DeliveryId, Option<Timestamp>)>,
     registry: Arc<Registry>,
+    /// What the clerk is to write down, and the clerk.
+    entries: UnboundedSender<Entry>,
+    clerk: JoinSet<()>,
 }
 
 impl Dispatcher {
@@ -91,6 +98,9 @@ impl Dispatcher {
     pub fn new(queue: Arc<Queue>, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, settings: DispatcherSettings) -> Self {
         let (sender, messages) = unbounded_channel();
         let notices = queue.notices();
+        let (entries, to_write) = unbounded_channel();
+        let mut clerk = JoinSet::new();
+        clerk.spawn(clerk::keep(queue.clone(), to_write));
         Self {
             workshop: Arc::new(Workshop { queue, transport, clock, messages: sender }),
             settings,
@@ -107,6 +117,8 @@ impl Dispatcher {
             tasks: JoinSet::new(),
             ended: Vec::new(),
             registry: Arc::default(),
+            entries,
+            clerk,
         }
     }
 
@@ -139,7 +151,7 @@ impl Dispatcher {
         self.drain().await;
     }
 
-    async fn drain(&mut self) {
+    async fn drain(mut self) {
         let deadline = self.workshop.clock.instant() + self.settings.drain_max;
         tracing::info!(in_flight = self.in_flight, "stopping: waiting for what is in flight");
         while self.in_flight > 0 {
@@ -150,6 +162,17 @@ impl Dispatcher {
         }
         if self.in_flight > 0 {
             tracing::warn!(in_flight = self.in_flight, "stopped with requests in flight; they stay due and may be repeated");
+            return;
+        }
+        // What is left to be told is told, if there is time.
+        let Self { mut tasks, mut clerk, entries, .. } = self;
+        drop(entries);
+        let told = async {
+            while tasks.join_next().await.is_some() {}
+            while clerk.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout_at(deadline, told).await.is_err() {
+            tracing::warn!("stopped before all operational events were stored");
         }
     }
 
@@ -177,7 +200,7 @@ impl Dispatcher {
         self.in_flight -= 1;
         self.probes -= usize::from(ended.is_probe);
         self.ended.push((subscription, delivery, ended.due_at));
-        let instant = self.workshop.clock.instant();
+        let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
         if let Some(lane) = self.lanes.get_mut(&subscription) {
             lane.in_flight -= 1;
             if ended.left_gate {
@@ -191,9 +214,22 @@ impl Dispatcher {
                     let place = self.held.iter().position(|held| *held == subscription);
                     self.ready.extend(place.and_then(|place| self.held.remove(place)));
                 }
+                let status = ended.facts.as_ref().and_then(|facts| facts.status);
+                let turn = lane.endpoint.note((outcome, status), now, instant);
+                let health = lane.endpoint.report(now, instant);
+                self.workshop.queue.note_endpoint(subscription, health);
+                if let Some(turn) = turn {
+                    lane.health.restart();
+                    log_turn(&lane.subscription, turn, &health);
+                    if let Some(facts) = &ended.facts {
+                        // The clerk ends after the dispatcher.
+                        let _ = self.entries.send(entry(turn, health, subscription, delivery, outcome, facts, now));
+                    }
+                }
             }
             if ended.not_sent {
                 lane.note_not_sent(instant);
+                lane.endpoint.not_asked(instant);
             }
             if let Some(wait) = ended.retry_after.filter(|wait| !wait.is_zero()) {
                 lane.pause(instant + wait);
@@ -320,9 +356,13 @@ impl Dispatcher {
         let channel = channel(&mut self.channels, &lane.subscription);
         let timeout = lane.subscription.rules.timeout;
         let pace = lane.pace.clone().filter(|_| lane.is_paced(&row));
+        if lane.endpoint.probe_at().is_some() {
+            let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
+            self.workshop.queue.note_endpoint(subscription, lane.endpoint.report(now, instant));
+        }
         let is_probe = lane.health.is_failing();
         let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace, is_probe };
-        self.workshop.queue.in_flight().begin(job.row.delivery, self.workshop.clock.now().after(timeout));
+        self.workshop.queue.in_flight().begin(job.row.delivery, subscription, self.workshop.clock.now().after(timeout));
         self.in_flight += 1;
         self.probes += usize::from(is_probe);
         self.tasks.spawn(self.workshop.clone().run(job));
@@ -352,8 +392,13 @@ impl Dispatcher {
         self.channels.retain(|id, (version, _)| registry.subscription(*id).is_some_and(|present| present.version == *version));
         let gone: Vec<_> = self.lanes.keys().filter(|id| registry.subscription(**id).is_none()).copied().collect();
         for id in gone {
-            if let Some(Lane { timer: Some(at), .. }) = self.lanes.remove(&id) {
+            let Some(lane) = self.lanes.remove(&id) else { continue };
+            if let Some(at) = lane.timer {
                 self.timers.remove(&(at, id));
+            }
+            self.workshop.queue.forget_endpoint(id);
+            if lane.endpoint.probe_at().is_some() {
+                let _ = self.entries.send(Entry::Gone(id));
             }
         }
         let mut subscriptions: Vec<_> = registry.subscriptions().collect();
@@ -369,16 +414,52 @@ impl Dispatcher {
             Some(lane) if lane.subscription.version == subscription.version => return,
             Some(lane) => {
                 let pace = changed_pace(lane, subscription, &self.workshop.clock);
-                lane.change(subscription.clone(), pace);
+                let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
+                lane.change(subscription.clone(), pace, instant);
+                self.workshop.queue.note_endpoint(id, lane.endpoint.report(now, instant));
             }
             None => {
                 let interval = subscription.rules.request_interval;
                 let pace = interval.map(|interval| Arc::new(Pace::new(interval, self.workshop.clock.clone(), at_start)));
-                self.lanes.insert(id, Lane::new(subscription.clone(), pace, self.settings.in_flight_per_subscription_max));
+                let known = at_start.then(|| self.workshop.queue.endpoint(id));
+                let endpoint = Endpoint::new(self.settings.failing, known, self.workshop.clock.instant());
+                let mut lane = Lane::new(subscription.clone(), pace, self.settings.in_flight_per_subscription_max, endpoint);
+                if lane.endpoint.probe_at().is_some() {
+                    lane.health.restart();
+                }
+                self.lanes.insert(id, lane);
             }
         }
         self.make_ready(id);
     }
+}
+
+fn log_turn(subscription: &Subscription, turn: Turn, health: &EndpointHealth) {
+    let (account, id) = (&subscription.spec.account, subscription.id);
+    match turn {
+        Turn::Failing => {
+            tracing::warn!(%account, subscription.id = %id, failures = health.consecutive_failures, "a receiver is failing; it is probed now and then");
+        }
+        Turn::Recovered => tracing::info!(%account, subscription.id = %id, "a receiver that was failing delivers again"),
+    }
+}
+
+/// What the clerk has to write down about a receiver that turned.
+fn entry(
+    turn: Turn,
+    health: EndpointHealth,
+    subscription: SubscriptionId,
+    delivery: DeliveryId,
+    outcome: Outcome,
+    facts: &Facts,
+    at: Timestamp,
+) -> Entry {
+    let (operation, health) = match turn {
+        Turn::Failing => (Operation::Failing, Some(health)),
+        Turn::Recovered => (Operation::Recovered, None),
+    };
+    let (attempts, reason, event_type) = (facts.number, facts.reason.clone(), facts.event_type.clone());
+    Entry::Turn { health, report: OperationReport { operation, subscription, delivery, event_type, outcome, attempts, reason, at } }
 }
 
 /// The pace of a changed subscription: the present one if its interval is the same, since it knows the last pass.

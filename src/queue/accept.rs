@@ -11,7 +11,8 @@ use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
-use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey};
+use crate::id::SubscriptionId;
+use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
@@ -85,6 +86,26 @@ impl Queue {
         events: Vec<IncomingEvent>,
         sees: impl Fn(&AccountId) -> bool + Send,
     ) -> Result<Vec<Accepted>, EmitError> {
+        self.accept_but(events, sees, None).await
+    }
+
+    /// The same; one subscription is not to have it.
+    pub(super) async fn accept_but(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool + Send,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
+        let done = self.store_events(events, sees, not_to).await;
+        done.inspect_err(|error| self.metrics.events_refused(reason(error)))
+    }
+
+    async fn store_events(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool + Send,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let registry = self.registry();
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
@@ -111,7 +132,7 @@ impl Queue {
             let deliveries = registry
                 .subscriptions_of(&event.account)
                 .filter(|_| allowed)
-                .filter(|subscription| subscription.wants(&event.event_type, &event.data))
+                .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
                 .take(usize::from(u16::MAX))
                 .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
                 .collect();
@@ -125,7 +146,30 @@ impl Queue {
                 deliveries,
             });
         }
-        Ok(self.store.accept(prepared).await?)
+        let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
+        let accepted = self.store.accept(prepared).await?;
+        for (account, event) in accounts.iter().zip(&accepted) {
+            let class = registry.class_of(account);
+            if event.duplicate {
+                self.metrics.event_repeated(class);
+            } else {
+                self.metrics.event_accepted((account, class), now, event.deliveries.len());
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+/// Why events were refused, in a word.
+const fn reason(error: &EmitError) -> &'static str {
+    match error {
+        EmitError::UnknownAccount { .. } => "unknown_account",
+        EmitError::UnknownEventType { .. } => "unknown_event_type",
+        EmitError::WrongField { .. } => "wrong_field_type",
+        EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
+        EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
+        EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
+        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
     }
 }
 

@@ -148,6 +148,8 @@ impl Queue {
                 is_left = true;
                 continue;
             }
+            self.forget_replays_of(&account.id).await?;
+            self.metrics.activity().forget(&account.id);
             let _turn = self.configuring.lock().await;
             self.store
                 .configure(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])

@@ -95,6 +95,10 @@ pub enum AuditAction {
     DeliveryRetried,
     /// A delivery was cancelled.
     DeliveryCancelled,
+    /// A replay was started; a dry run is none.
+    ReplayCreated,
+    /// A replay was ended before it was through.
+    ReplayCancelled,
     /// A request came without a valid key; one entry per address and minute.
     AuthenticationFailed,
 }
@@ -120,6 +124,8 @@ impl AuditAction {
             Self::KeyDeleted => "key.deleted",
             Self::DeliveryRetried => "delivery.retried",
             Self::DeliveryCancelled => "delivery.cancelled",
+            Self::ReplayCreated => "replay.created",
+            Self::ReplayCancelled => "replay.cancelled",
             Self::AuthenticationFailed => "authentication.failed",
         }
     }

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, SubscriptionId};
 
-/// The deliveries in flight, with the time at which their call must be over.
+/// The deliveries in flight, with their subscriptions and the time at which their call must be over.
 #[derive(Debug, Default)]
-pub struct InFlight(Mutex<HashMap<DeliveryId, Timestamp>>);
+pub struct InFlight(Mutex<HashMap<DeliveryId, (SubscriptionId, Timestamp)>>);
 
 impl InFlight {
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, Timestamp>> {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, (SubscriptionId, Timestamp)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a delivery is in flight until `until` at the latest.
-    pub fn begin(&self, id: DeliveryId, until: Timestamp) {
-        self.map().insert(id, until);
+    /// Notes that a delivery to `subscription` is in flight until `until` at the latest.
+    pub fn begin(&self, id: DeliveryId, subscription: SubscriptionId, until: Timestamp) {
+        self.map().insert(id, (subscription, until));
     }
 
     /// Notes that it is no more.
@@ -29,7 +29,7 @@ impl InFlight {
     /// Until when a delivery is in flight; none if it is not.
     #[must_use]
     pub fn until(&self, id: DeliveryId) -> Option<Timestamp> {
-        self.map().get(&id).copied()
+        self.map().get(&id).map(|(_, until)| *until)
     }
 
     /// Which are in flight, in no order.
@@ -42,5 +42,11 @@ impl InFlight {
     #[must_use]
     pub fn count(&self) -> usize {
         self.map().len()
+    }
+
+    /// How many are in flight for subscriptions that `wanted` names.
+    #[must_use]
+    pub fn count_of(&self, wanted: impl Fn(SubscriptionId) -> bool) -> usize {
+        self.map().values().filter(|(subscription, _)| wanted(*subscription)).count()
     }
 }

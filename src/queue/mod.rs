@@ -3,20 +3,24 @@
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
 //! attempt and the state that follows it, and so are a change of configuration and its entry in the
 //! audit log. What this module adds is the configuration in memory, by which an event finds its
-//! subscriptions and a call its key, and the list of what is in flight.
+//! subscriptions and a call its key, the list of what is in flight, and what happened lately.
 
 mod accept;
 mod account;
 mod accounts;
 mod audit;
 mod configure;
+mod endpoint;
 mod event_types;
 mod in_flight;
 mod key;
+mod operation;
 mod keys;
 mod registry;
+mod replay;
 mod retention;
 mod sealing;
+mod stats;
 mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
@@ -24,12 +28,16 @@ pub use account::{Account, AccountKind, AccountKinds};
 pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
+pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
+pub use operation::{Operation, OperationReport};
 pub use registry::Registry;
+pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
+pub use stats::{Stats, StatsQuery, SubscriptionStats};
 pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
@@ -48,6 +56,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
+use crate::metrics::Metrics;
 use crate::secret::Vault;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
@@ -64,6 +73,10 @@ pub struct Queue {
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
+    metrics: Arc<Metrics>,
+    oldest_due: Mutex<stats::OldestDue>,
+    replays: replay::Replays,
+    endpoints: endpoint::Endpoints,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -103,11 +116,27 @@ impl Queue {
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
+            metrics: Arc::default(),
+            oldest_due: Mutex::default(),
+            replays: replay::Replays::read(&records),
+            endpoints: endpoint::Endpoints::read(&records),
             key_lifetime,
             vault,
             operator_last_use,
             saved_last_uses: Mutex::new(saved_last_uses),
         })
+    }
+
+    /// The same with these metrics, which others count into too.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What happens, counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The same queue, whose accounts are kept to the families of their kinds.
@@ -188,7 +217,14 @@ impl Queue {
     /// # Errors
     /// [`StoreError`] if it could not be written; the delivery is then still due.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
-        self.store.settle(settlement).await
+        let (mut measure, at) = (stats::measure_of(&settlement), settlement.at);
+        let delivery = self.store.settle(settlement).await?;
+        if let Some(delivery) = &delivery {
+            measure.note.dead = matches!(delivery.state, DeliveryState::Dead { .. });
+            let class = self.registry().class_of(&delivery.account);
+            self.metrics.attempted((&delivery.account, class), at, &measure);
+        }
+        Ok(delivery)
     }
 
     /// One event.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, AccountKinds};
+use super::account::{Account, AccountKind, AccountKinds};
 use super::key::{Key, KeyHash, StoredKey};
 use super::sealing::SealedSecrets;
 use crate::clock::Timestamp;
 use crate::event::catalogue::{self, DefinedType};
 use crate::event::{AccountId, EventType};
 use crate::id::{KeyId, SubscriptionId};
+use crate::metrics::AccountClass;
 use crate::secret::Vault;
 use crate::store::{ConfigurationKind, ConfigurationRecord};
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec, check};
@@ -204,6 +205,12 @@ impl Registry {
     #[must_use]
     pub fn account(&self, id: &AccountId) -> Option<&Arc<Account>> {
         self.accounts.get(id)
+    }
+
+    /// The class under which an account is counted.
+    #[must_use]
+    pub fn class_of(&self, account: &AccountId) -> AccountClass {
+        AccountClass::of(self.account(account).and_then(|account| account.kind).map(AccountKind::as_str))
     }
 
     /// All accounts, in no order.

@@ -13,12 +13,14 @@ use super::cache::EventCache;
 use super::check::CheckReport;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
+use super::measured::MeasuredKv;
 use super::options::StoreOptions;
 use super::reader::Reader;
 use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
 use super::{
-    AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DeliveryQuery, DuePage,
-    EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Settlement, Store, StoreError, SubscriptionCounts,
+    AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
+    DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,
+    SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -105,6 +107,10 @@ impl EmbeddedStore {
         guard: Option<Box<dyn std::fmt::Debug + Send + Sync>>,
         mode: impl FnOnce(Writer) -> Result<Mode, KvError>,
     ) -> Result<Self, StoreError> {
+        let kv = match options.observer.clone() {
+            Some(observer) => Arc::new(MeasuredKv { kv, clock: options.clock.clone(), observer }),
+            None => kv,
+        };
         let health = Arc::new(Health::new());
         let notices = Arc::new(CommitNotices::default());
         let cache = Arc::new(EventCache::new(options.event_cache_bytes));
@@ -281,6 +287,15 @@ impl Store for EmbeddedStore {
             Ok(decision.inspect(|_| ledger.put_note(note)))
         })
         .await
+    }
+
+    async fn revive(&self, revival: Revival) -> Result<usize, StoreError> {
+        self.change(DURABLE, |ledger| ledger.revive(revival)).await
+    }
+
+    async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.decided(&query)).await
     }
 
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -1,4 +1,4 @@
-//! Lists, newest first, a page at a time.
+//! Lists, newest first but for one, a page at a time.
 //!
 //! A page looks at no more than [`ROWS_PER_PAGE_MAX`] rows and ends at [`PAGE_BYTES_MAX`]: a filter that
 //! fits little, and events that are large, give short pages, each of which says where to go on. Deliveries of several subscriptions are merged by their ids.
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::kv::{Direction, KeyRange, KvError, Tree};
 use super::layout;
 use super::reader::Reader;
-use super::record::{self, BadRecord, EventRecord};
-use super::{DeliveryQuery, EventQuery, Page};
+use super::record::{self, BadRecord, DeliveryRecord, EventRecord};
+use super::{DecidedQuery, DeliveryQuery, EventQuery, Page};
 use crate::clock::Timestamp;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, DeliveryState, StateName};
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 
@@ -110,6 +110,33 @@ impl Reader {
         self.merged(query, &subscriptions, ids)
     }
 
+    /// Decided deliveries of one subscription, oldest first.
+    pub(super) fn decided(&mut self, query: &DecidedQuery) -> Result<Page<DeliveryId>, KvError> {
+        let after = query.after.map_or(0, |id| id.raw().saturating_add(1));
+        let low = query.since.map_or(0, layout::first_id_at).max(after);
+        let high = query.until.map_or(u128::MAX, layout::first_id_at);
+        let key = |raw| layout::delivery_key(query.subscription, DeliveryId::from_raw(raw));
+        let (low_key, high_key) = (key(low), key(high));
+        let (mut found, mut damaged) = (Findings::new(query.limit), Vec::new());
+        if low >= high {
+            return Ok(found.page());
+        }
+        self.parts.kv.scan(Tree::Deliveries, KeyRange::new(&low_key, &high_key), Direction::Forward, &mut |key, value| {
+            let Some(id) = layout::last_id(key) else { return ControlFlow::Continue(()) };
+            if !found.takes(id) {
+                return ControlFlow::Break(());
+            }
+            match record::decode::<DeliveryRecord>(Tree::Deliveries, key, value).and_then(|record| record.state.state()) {
+                Ok(state) if is_decided_as(state, &query.states, query.decided_by) => found.items.push(DeliveryId::from_raw(id)),
+                Ok(_) => {}
+                Err(_) => damaged.push((Tree::Deliveries, key.to_vec())),
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(found.page())
+    }
+
     fn deliveries_of_event(&mut self, query: &DeliveryQuery, event: EventId, ids: IdRange) -> Result<Page<Delivery>, KvError> {
         let mut found = Findings::new(query.limit);
         for delivery in self.deliveries_of(event)?.into_iter().rev() {
@@ -184,6 +211,11 @@ impl Source {
         self.ahead = (self.ahead * 4).min(ROWS_AHEAD_MAX);
         Ok(())
     }
+}
+
+/// Whether a delivery is in one of the states and was decided by then.
+pub(super) fn is_decided_as(state: DeliveryState, states: &[StateName], decided_by: Timestamp) -> bool {
+    states.contains(&state.name()) && state.decided_at().is_some_and(|at| at <= decided_by)
 }
 
 fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {

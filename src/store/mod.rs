@@ -4,8 +4,8 @@
 //! those of a queue: accept, due, settle, cancel, retry, prune. Records and indexes are written once,
 //! over a small ordered key-value interface; memory, sled and redb are thin adapters of that.
 //!
-//! Promises: what [`Store::accept`], [`Store::configure`], [`Store::cancel`] and [`Store::retry`]
-//! answered is on disk. What [`Store::settle`] answered is written and synced within 50 ms; a kill
+//! Promises: what [`Store::accept`], [`Store::configure`], [`Store::cancel`], [`Store::retry`] and
+//! [`Store::revive`] answered is on disk. What [`Store::settle`] answered is written and synced within 50 ms; a kill
 //! loses none of it, a power cut at most those 50 ms, which repeats an attempt and never loses one.
 
 mod verbs;
@@ -21,6 +21,7 @@ mod listing;
 mod check;
 mod cache;
 mod layout;
+mod measured;
 mod record;
 mod kv;
 mod memory;
@@ -34,12 +35,13 @@ pub use folder::{Engine, FolderLock, Location, OpenError, open, open_folder};
 pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix};
 pub use memory::MemoryKv;
 pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
-pub use options::{FolderSpace, FreeSpace, StoreOptions};
+pub use options::{FolderSpace, FreeSpace, StoreObserver, StoreOptions};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
-    AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DeliveryQuery,
-    DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Settlement, StoreError, SubscriptionCounts,
+    AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
+    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord,
+    Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -103,6 +105,14 @@ pub trait Store: Debug + Send + Sync {
         template_version: Option<u32>,
         note: Option<ConfigurationRecord>,
     ) -> Result<Delivery, ChangeError>;
+
+    /// Makes those of the named deliveries due that are decided as asked for, their counters kept, and writes
+    /// the record that `record` makes of their number: both or neither, on disk when this returns. Answers
+    /// with the number. They go outside the order they may have had.
+    async fn revive(&self, revival: Revival) -> Result<usize, StoreError>;
+
+    /// Ids of decided deliveries of one subscription, oldest first.
+    async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError>;
 
     /// Ends up to `limit` waiting deliveries of a subscription as cancelled; answers how many. Zero: none is left.
     async fn end_deliveries(&self, subscription: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError>;

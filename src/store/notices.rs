@@ -28,7 +28,8 @@ pub struct LaneNotice {
     pub fresh: Vec<DueRow>,
     /// The earliest due time among written rows that are not in `fresh`.
     pub earliest_due: Option<Timestamp>,
-    /// Deliveries whose rows are gone without having been leased.
+    /// Deliveries whose rows are gone or were moved without having been leased. One that the lane still
+    /// takes for in flight was decided and is due again: the index is to be read once more after its end.
     pub removed: Vec<DeliveryId>,
     /// More was removed than is listed: forget what was read ahead.
     pub forget: bool,

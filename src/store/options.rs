@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 
@@ -25,6 +26,8 @@ pub struct StoreOptions {
     /// About how many bytes the engine may keep in memory; none: what suits it, 32 MiB with sled, which
     /// takes more than it is given, and 64 MiB with redb.
     pub engine_cache_bytes: Option<u64>,
+    /// Is told how long writes and syncs take; none: nobody.
+    pub observer: Option<Arc<dyn StoreObserver>>,
 }
 
 impl Default for StoreOptions {
@@ -37,8 +40,17 @@ impl Default for StoreOptions {
             free_space: None,
             event_cache_bytes: 16 << 20,
             engine_cache_bytes: None,
+            observer: None,
         }
     }
+}
+
+/// Is told how long the engine takes. It is called by the threads that write and must not hold them up.
+pub trait StoreObserver: Debug + Send + Sync {
+    /// A batch was written, or could not be.
+    fn written(&self, took: Duration);
+    /// What was written was synced, or could not be.
+    fn synced(&self, took: Duration);
 }
 
 /// Tells how much space is free where the store lies.

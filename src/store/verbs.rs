@@ -147,13 +147,59 @@ pub struct DeliveryQuery {
     pub limit: usize,
 }
 
+/// Which decided deliveries of a subscription to go through, oldest first.
+#[derive(Debug, Clone)]
+pub struct DecidedQuery {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Only those in one of these states.
+    pub states: Vec<StateName>,
+    /// Only those that were decided by then.
+    pub decided_by: Timestamp,
+    /// Only those created at or after.
+    pub since: Option<Timestamp>,
+    /// Only those created before.
+    pub until: Option<Timestamp>,
+    /// Only those after this one: where the last page ended.
+    pub after: Option<DeliveryId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// Makes decided deliveries due again, and takes note of that in the same commit.
+pub struct Revival {
+    /// Whose they are.
+    pub subscription: SubscriptionId,
+    /// Which.
+    pub deliveries: Vec<DeliveryId>,
+    /// Only those that are in one of these states by then.
+    pub states: Vec<StateName>,
+    /// Only those that were decided by then.
+    pub decided_by: Timestamp,
+    /// When they are due.
+    pub at: Timestamp,
+    /// The version of the subscription whose request template is used.
+    pub template_version: u32,
+    /// The record of configuration that is written with them, by how many were made due.
+    pub record: RevivalRecord,
+}
+
+/// Makes a record from how many deliveries were made due.
+pub type RevivalRecord = Box<dyn FnOnce(usize) -> ConfigurationRecord + Send>;
+
+impl std::fmt::Debug for Revival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revival").field("subscription", &self.subscription).field("deliveries", &self.deliveries).finish_non_exhaustive()
+    }
+}
+
 /// A part of a list. A page looks at a bounded number of records, so that it may be short of its
 /// limit, or empty, and still not be the last.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// What was found, newest first.
+    /// What was found, newest first unless the question says otherwise.
     pub items: Vec<T>,
-    /// Raw id to go on before; none at the end of the list.
+    /// Raw id to go on from; none at the end of the list.
     pub next: Option<u128>,
 }
 

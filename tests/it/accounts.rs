@@ -277,7 +277,7 @@ async fn j5_data_stay_until_what_is_in_flight_has_ended() {
     let (id, by) = ("going".parse().unwrap(), Actor::server());
     queue.create_account(&by, Account::new("going".parse().unwrap(), "Going", Timestamp::default())).await.unwrap();
     let spec = serde_json::from_value(spec("going", json!(["action.*"]))).unwrap();
-    queue.create_subscription(&by, spec).await.unwrap();
+    let to = queue.create_subscription(&by, spec).await.unwrap().subscription.id;
     let event = IncomingEvent {
         account: "going".parse().unwrap(),
         event_type: "action.tracked".parse().unwrap(),
@@ -286,7 +286,7 @@ async fn j5_data_stay_until_what_is_in_flight_has_ended() {
         data: EventData::parse("{}").unwrap(),
     };
     let accepted = queue.accept(vec![event]).await.unwrap().remove(0);
-    queue.in_flight().begin(accepted.deliveries[0], Timestamp::from_unix_ms(1_732_233_700_000));
+    queue.in_flight().begin(accepted.deliveries[0], to, Timestamp::from_unix_ms(1_732_233_700_000));
     queue.delete_account(&by, &id, None).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     queue.end_orphans().await.unwrap();

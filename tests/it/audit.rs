@@ -95,6 +95,21 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
         );
         audited.insert(format!("POST /v1/deliveries/{{id}}/{verb}"));
     }
+    let entries = count(&running).await;
+    let body = |dry_run: bool| json!({"subscription": id, "states": ["cancelled"], "dry_run": dry_run});
+    assert_eq!((holder.post("/v1/replays", body(true)).await.status, count(&running).await), (200, entries), "a dry run changes nothing");
+    let replay = holder.post("/v1/replays", body(false)).await.json()["id"].as_str().unwrap().to_owned();
+    for action in ["replay.created", "replay.cancelled"] {
+        if action == "replay.cancelled" {
+            assert_eq!(holder.post(&format!("/v1/replays/{replay}/cancel"), "").await.status, 200);
+        }
+        let entry = newest(&running).await;
+        assert_eq!(
+            (&entry["action"], &entry["object"], &entry["account"], &entry["actor"]),
+            (&json!(action), &json!(replay), &json!("acme"), &by_holder)
+        );
+    }
+    audited.extend(["POST /v1/replays".into(), "POST /v1/replays/{id}/cancel".into()]);
     assert_eq!(holder.send("DELETE", &path, &[], b"").await.status, 204);
     assert_eq!(newest(&running).await["action"], "subscription.deleted");
     audited.insert("DELETE /v1/subscriptions/{id}".into());

@@ -25,6 +25,7 @@ enum Thing {
     EventType,
     Preset,
     FreshAccount,
+    Replay,
 }
 
 /// To whom a call answers what.
@@ -76,6 +77,7 @@ fn cases() -> Vec<Case> {
         case("GET", "/readyz", Thing::Nothing, Open, 200, ""),
         case("GET", "/openapi.json", Thing::Nothing, Open, 200, ""),
         case("GET", "/docs", Thing::Nothing, Open, 200, ""),
+        case("GET", "/metrics", Thing::Nothing, Open, 200, ""),
         case("GET", "/v1/me", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/keys", Thing::Nothing, Operator, 200, ""),
         case("POST", "/v1/keys", Thing::Nothing, Operator, 201, r#"{"name":"n","scope":"read"}"#),
@@ -103,6 +105,11 @@ fn cases() -> Vec<Case> {
         case("POST", "/v1/subscriptions/{id}/resume", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/signing/rotate", Thing::Subscription, Object, 200, ""),
         case("POST", "/v1/subscriptions/{id}/test", Thing::Subscription, Object, 200, ""),
+        case("GET", "/v1/stats", Thing::Nothing, Anybody, 200, ""),
+        case("GET", "/v1/replays", Thing::Nothing, Anybody, 200, ""),
+        case("POST", "/v1/replays", Thing::Subscription, Body, 201, r#"{"subscription":"{id}"}"#),
+        case("GET", "/v1/replays/{id}", Thing::Replay, Object, 200, ""),
+        case("POST", "/v1/replays/{id}/cancel", Thing::Replay, Object, 200, ""),
         case("GET", "/v1/deliveries", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/deliveries/{id}", Thing::Delivery, Object, 200, ""),
         case("POST", "/v1/deliveries/{id}/retry", Thing::Delivery, Object, 200, ""),
@@ -234,6 +241,18 @@ impl World {
         (accepted["id"].as_str().unwrap().to_owned(), deliveries)
     }
 
+    /// A replay of an account that is held up, since its subscription is paused.
+    async fn replay(&self, account: &str) -> String {
+        let subscription = self.subscribe(account).await;
+        for delivery in self.report(account).await.1 {
+            self.running.client.post(&format!("/v1/deliveries/{delivery}/cancel"), "").await;
+        }
+        let body = json!({"subscription": subscription, "states": ["cancelled"]});
+        let created = self.running.client.post("/v1/replays", body).await;
+        assert_eq!(created.status, 201, "{}", created.body);
+        created.json()["id"].as_str().unwrap().to_owned()
+    }
+
     /// The id of a fresh object of `acme`, and one of the same form that nothing has.
     async fn object(&self, thing: Thing) -> (String, String) {
         let unknown = |prefix: &str| format!("{prefix}_00000000000000000000000001");
@@ -250,6 +269,7 @@ impl World {
                 let key = create(&self.running, json!({"name": "fresh", "scope": "account", "account": "acme"})).await;
                 (key["id"].as_str().unwrap().to_owned(), unknown("key"))
             }
+            Thing::Replay => (self.replay("acme").await, unknown("rpl")),
             Thing::FreshAccount => {
                 let id = format!("fresh{}", FRESH.fetch_add(1, Ordering::Relaxed));
                 assert_eq!(self.running.client.post("/v1/accounts", json!({"id": id})).await.status, 201);
@@ -271,13 +291,13 @@ fn at(path: &str, id: &str) -> String {
 }
 
 async fn call(client: &Client, case: &Case, id: &str, body: &str) -> Answer {
+    let body = body.replace("{id}", id);
     client.send(case.method, &at(case.path, id), &[("Content-Type", "application/json")], body.as_bytes()).await
 }
 
 /// An answer as text, without what differs between any two answers.
 fn comparable(answer: &Answer, id: &str) -> String {
-    let head: Vec<_> = answer.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect();
-    format!("{}\n\n{}", head.join("\n"), answer.body).replace(id, "{id}")
+    answer.comparable().replace(id, "{id}")
 }
 
 #[test]
@@ -411,7 +431,11 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
             }
         }
     }
-    let lists = ["/v1/accounts", "/v1/subscriptions", "/v1/events", "/v1/deliveries", "/v1/audit"];
+    for account in ["acme", "rival", "acme", "rival"] {
+        let replay = world.replay(account).await;
+        of_acme.extend((account == "acme").then_some(replay));
+    }
+    let lists = ["/v1/accounts", "/v1/subscriptions", "/v1/events", "/v1/deliveries", "/v1/audit", "/v1/replays"];
     for who in [Who::AccountOfAnother, Who::ReadOfAnother] {
         let client = world.client(who);
         for list in lists {
@@ -428,6 +452,8 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
             ("/v1/events?account=acme".into(), "/v1/events?account=none".into()),
             ("/v1/deliveries?account=acme".into(), "/v1/deliveries?account=none".into()),
             ("/v1/audit?account=acme".into(), "/v1/audit?account=none".into()),
+            ("/v1/replays?account=acme".into(), "/v1/replays?account=none".into()),
+            (format!("/v1/replays?subscription={subscription}"), format!("/v1/replays?subscription=sub_{zeros}")),
             (format!("/v1/deliveries?subscription={subscription}"), format!("/v1/deliveries?subscription=sub_{zeros}")),
             (format!("/v1/deliveries?event={event}"), format!("/v1/deliveries?event=evt_{zeros}")),
             (format!("/v1/audit?object={delivery}"), format!("/v1/audit?object=dlv_{zeros}")),
@@ -445,6 +471,17 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
             assert!(!page.body.contains("acme") && !of_acme.iter().any(|id| page.body.contains(id)), "{list}: {}", page.body);
         }
     }
+    // Numbers are of one's own account, and another's are not told.
+    let rival = world.client(Who::AccountOfAnother);
+    let stats = rival.get("/v1/stats").await;
+    assert_eq!((stats.json()["totals"]["accepted"].clone(), stats.body.contains("acme")), (json!(15), false), "{}", stats.body);
+    let (foreign, missing) = (rival.get("/v1/stats?account=acme").await, rival.get("/v1/stats?account=none").await);
+    assert_eq!((foreign.status, comparable(&foreign, "acme")), (404, comparable(&missing, "none")));
+    // Nor can a replay be asked for, whether the subscription exists or not.
+    let replay = async |id: &str| rival.post("/v1/replays", json!({"subscription": id})).await;
+    let zeros = "sub_00000000000000000000000001";
+    let (foreign, missing) = (replay(&of_acme[0]).await, replay(zeros).await);
+    assert_eq!((foreign.status, comparable(&foreign, &of_acme[0])), (422, comparable(&missing, zeros)));
     // A deleted subscription's deliveries stay with their account.
     world.running.client.send("DELETE", &format!("/v1/subscriptions/{}", of_acme[0]), &[], b"").await;
     let path = format!("/v1/deliveries?subscription={}", of_acme[0]);

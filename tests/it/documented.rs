@@ -36,7 +36,15 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
 
 /// The description of a call, and its path; none if there is no such call.
 fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)> {
-    let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
+    // Methods are written in capitals; another spelling is another method.
+    let method = match method {
+        "HEAD" | "GET" => "get",
+        "POST" => "post",
+        "PUT" => "put",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
+        _ => return None,
+    };
     let fits = |shown: &str| {
         let (shown, given): (Vec<_>, Vec<_>) = (shown.split('/').collect(), path.split('/').collect());
         let part_fits = |(shown, given): (&&str, &&str)| shown == given || (shown.starts_with('{') && !given.is_empty());
@@ -45,5 +53,5 @@ fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)>
     let paths = DOCUMENT["paths"].as_object()?;
     // A path that is written out goes before one with a parameter.
     let (shown, calls) = paths.get_key_value(path).or_else(|| paths.iter().find(|(shown, _)| fits(shown)))?;
-    Some((shown, calls.get(&method)?))
+    Some((shown, calls.get(method)?))
 }

@@ -76,6 +76,9 @@ impl<'a> Schemas<'a> {
                 "maximum" if number(value).is_some_and(|number| number > rule.as_f64().unwrap()) => {
                     return fault(format!("at most {rule}"));
                 }
+                "multipleOf" if number(value).is_some_and(|number| number % rule.as_f64().unwrap() != 0.0) => {
+                    return fault(format!("a multiple of {rule}"));
+                }
                 "minLength" if value.as_str().is_some_and(|text| text.chars().count() < size(rule)) => {
                     return fault(format!("{rule} characters at least"));
                 }
@@ -119,7 +122,7 @@ impl<'a> Schemas<'a> {
                         return Err(format!("{place}: {fitting} of {keyword} fit: {}", faults.join("; ")));
                     }
                 }
-                "const" | "enum" | "minimum" | "maximum" | "minLength" | "maxLength" | "minItems" | "maxItems" => {}
+                "const" | "enum" | "minimum" | "maximum" | "minLength" | "maxLength" | "minItems" | "maxItems" | "multipleOf" => {}
                 silent if SILENT.contains(&silent) => {}
                 other => panic!("`{other}` is not known here; teach this module what it means"),
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postrider::api::{ApiState, Gate, Readiness, router};
+use postrider::api::{ApiState, Gate, MetricsReaders, Readiness, router};
 use postrider::clock::{Clock, SystemClock, Timestamp};
 use postrider::queue::{Key, Queue};
 use postrider::request::guard::{Guard, GuardSettings};
@@ -43,6 +43,7 @@ async fn api(clock: Arc<TestClock>) -> Client {
     let queue = Arc::new(Queue::open(store, clock.clone(), 7, Duration::from_secs(86_400), vault).await.unwrap());
     let key = "a key for this test alone";
     let state = ApiState {
+        metrics: MetricsReaders::Loopback,
         gate: Arc::new(Gate::new(Key::of_operator(key, clock.now(), queue.operator_last_use()), 20, Vec::new())),
         queue,
         transport: Arc::new(ScriptedTransport::new()),

@@ -249,7 +249,7 @@ async fn h15_problems_tell_nothing_of_the_inside() {
         ("GET", "/v1/deliveries?subscription=canary".into(), String::new()),
         ("GET", "/v1/deliveries/dlv_00000000000000000000000001".into(), String::new()),
         ("GET", "/v1/nowhere".into(), String::new()),
-        ("DELETE", "/v1/accounts/acme".into(), String::new()),
+        ("DELETE", "/v1/accounts/nobody".into(), String::new()),
     ];
     let folder = running.folder.path().display().to_string();
     for (method, path, body) in calls {

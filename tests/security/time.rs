@@ -8,7 +8,7 @@ use std::time::Duration;
 use postrider::attempt::{FailureKind, Outcome};
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
 use postrider::delivery::DeliveryState;
-use postrider::dispatcher::{Dispatcher, DispatcherSettings};
+use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use postrider::event::EventData;
 use postrider::queue::{Account, Actor, DeliveryQuery, IncomingEvent, Queue};
 use postrider::request::send::{Scripted, ScriptedTransport};
@@ -71,7 +71,10 @@ impl Town {
             "request": {"url": "https://a.example/?i={ActionId}&s={Status}"}});
         queue.create_subscription(&Actor::server(), serde_json::from_value(spec).unwrap()).await.unwrap();
         let stop = CancellationToken::new();
-        let dispatcher = Dispatcher::new(queue.clone(), Arc::new(transport.clone()), clock.clone(), DispatcherSettings::default());
+        // Five hundred attempts are to fail here without the receiver being taken for a failing one.
+        let failing = FailingRule { after: 0, ..FailingRule::default() };
+        let settings = DispatcherSettings { failing, ..DispatcherSettings::default() };
+        let dispatcher = Dispatcher::new(queue.clone(), Arc::new(transport.clone()), clock.clone(), settings);
         tokio::spawn(dispatcher.run(stop.clone()));
         Self { clock, queue, transport, stop }
     }

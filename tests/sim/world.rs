@@ -7,10 +7,10 @@ use std::time::Duration;
 use postrider::attempt::{Attempt, Outcome};
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
 use postrider::delivery::{Delivery, StateName};
-use postrider::dispatcher::{Dispatcher, DispatcherSettings};
+use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
 use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
-use postrider::queue::{Accepted, Account, Actor, DeliveryQuery, IncomingEvent, Queue};
+use postrider::queue::{Accepted, Account, Actor, DeliveryQuery, IncomingEvent, Queue, run_replays};
 use postrider::request::send::ScriptedTransport;
 use postrider::rng::SeededRng;
 use postrider::secret::{MasterKeys, Vault};
@@ -27,6 +27,7 @@ pub struct World {
     pub settings: DispatcherSettings,
     store: Arc<dyn Store>,
     dispatcher: Option<(JoinHandle<()>, CancellationToken)>,
+    replays: Option<JoinHandle<()>>,
     lives: u64,
 }
 
@@ -36,12 +37,18 @@ impl World {
         Self::with(DispatcherSettings::default(), ScriptedTransport::new()).await
     }
 
+    /// A world in which no receiver ever counts as failing.
+    pub async fn patient() -> Self {
+        let failing = FailingRule { after: 0, ..FailingRule::default() };
+        Self::with(DispatcherSettings { failing, ..DispatcherSettings::default() }, ScriptedTransport::new()).await
+    }
+
     pub async fn with(settings: DispatcherSettings, transport: ScriptedTransport) -> Self {
         let clock = Arc::new(ScriptedClock::starting_at("2026-11-22T12:00:00Z".parse().unwrap()));
         let options = StoreOptions { tag: 1, clock: clock.clone(), ..StoreOptions::default() };
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
         let queue = open_queue(&store, &clock, 1).await;
-        let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, lives: 1 };
+        let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, replays: None, lives: 1 };
         let account = Account { fields: vec!["Number".into()], ..Account::new("acme".parse().unwrap(), "Acme", world.now()) };
         world.queue.create_account(&Actor::server(), account).await.unwrap();
         world.start();
@@ -52,13 +59,16 @@ impl World {
         let stop = CancellationToken::new();
         let dispatcher = Dispatcher::new(self.queue.clone(), Arc::new(self.transport.clone()), self.clock.clone(), self.settings);
         self.dispatcher = Some((tokio::spawn(dispatcher.run(stop.clone())), stop));
+        self.replays = Some(tokio::spawn(run_replays(self.queue.clone())));
     }
 
     /// Ends the dispatcher with all its attempts, as a crash does, and starts another on the same store.
     pub async fn crash(&mut self) {
         let (dispatcher, _) = self.dispatcher.take().unwrap();
-        dispatcher.abort();
-        let _ = dispatcher.await;
+        for task in [Some(dispatcher), self.replays.take()].into_iter().flatten() {
+            task.abort();
+            let _ = task.await;
+        }
         self.lives += 1;
         self.queue = open_queue(&self.store, &self.clock, self.lives).await;
         self.start();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postrider::clock::Timestamp;
 use postrider::delivery::{Next, StateName};
 use postrider::id::{DeliveryId, EventId};
-use postrider::store::{NewDelivery, Store};
+use postrider::store::{ConfigurationKind, ConfigurationRecord, DecidedQuery, NewDelivery, Revival, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -36,6 +36,11 @@ enum Change {
         place: usize,
         later: u8,
     },
+    Revive {
+        to: u8,
+        states: u8,
+        ago: u8,
+    },
     End {
         to: u8,
         limit: usize,
@@ -56,6 +61,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (0..3u8, 0..4usize, 0..3u8, any::<bool>()).prop_map(|(to, place, end, retry)| Change::CrossedSettle { to, place, end, retry }),
         2 => place.clone().prop_map(|place| Change::Cancel { place }),
         3 => (place, 0..9u8).prop_map(|(place, later)| Change::Retry { place, later }),
+        2 => (0..3u8, 1..8u8, 0..20u8).prop_map(|(to, states, ago)| Change::Revive { to, states, ago }),
         1 => (0..3u8, 1..6usize).prop_map(|(to, limit)| Change::End { to, limit }),
         1 => (0..60u8).prop_map(|seconds| Change::Prune { seconds }),
         1 => Just(Change::Reopen),
@@ -73,6 +79,8 @@ struct Owed {
     order: Option<u8>,
     /// Whether it may go: it is the first of its order, or has none.
     goes: bool,
+    /// When it was decided, if it is.
+    decided_at: Option<Timestamp>,
 }
 
 /// What a store must say, in the plainest way.
@@ -94,6 +102,7 @@ impl Model {
     fn decide(&mut self, id: DeliveryId, state: StateName, now: Timestamp) {
         let owed = self.owed.get_mut(&id).unwrap();
         owed.state = state;
+        owed.decided_at = Some(now);
         let (to, order) = (owed.to, owed.order.take());
         if order.is_none() {
             return;
@@ -186,8 +195,11 @@ async fn apply(world: &mut World, model: &mut Model, change: Change, now: Timest
             assert_eq!(changed.is_ok(), may);
             if may {
                 owed.goes |= owed.state == StateName::Dead;
-                (owed.state, owed.due_at) = (StateName::Pending, due_at);
+                (owed.state, owed.due_at, owed.decided_at) = (StateName::Pending, due_at, None);
             }
+        }
+        Change::Revive { to, states, ago } => {
+            revive(world, model, to, states, now.before(std::time::Duration::from_secs(ago.into())), now).await
         }
         Change::End { to, limit } => end(world, model, to, limit, now).await,
         Change::Prune { seconds } => prune(world, model, at(seconds.into()), now).await,
@@ -225,8 +237,43 @@ async fn accept(world: &World, model: &mut Model, key: Option<u8>, to: &[(u8, u8
     model.events.insert(accepted.id, now);
     for (&id, &(to, seconds, order)) in accepted.deliveries.iter().zip(to) {
         let goes = order.is_none() || !model.owed.values().any(|owed| owed.to == to && owed.order == order);
-        let owed = Owed { to, state: StateName::Pending, due_at: later(seconds), attempts: 0, order, goes };
+        let owed = Owed { to, state: StateName::Pending, due_at: later(seconds), attempts: 0, order, goes, decided_at: None };
         model.owed.insert(id, owed);
+    }
+}
+
+async fn revive(world: &World, model: &mut Model, to: u8, states: u8, decided_by: Timestamp, now: Timestamp) {
+    let names = [StateName::Delivered, StateName::Dead, StateName::Cancelled];
+    let states: Vec<_> = (0..3).filter(|bit| states & (1 << bit) != 0).map(|bit| names[bit]).collect();
+    let wanted: Vec<DeliveryId> = model
+        .owed
+        .iter()
+        .filter(|(_, owed)| owed.to == to && states.contains(&owed.state) && owed.decided_at.is_some_and(|at| at <= decided_by))
+        .map(|(&id, _)| id)
+        .collect();
+    let query = DecidedQuery {
+        subscription: sub(to.into()),
+        states: states.clone(),
+        decided_by,
+        since: None,
+        until: None,
+        after: None,
+        limit: 1_000,
+    };
+    assert_eq!(world.store().decided(&query).await.unwrap().items, wanted);
+    let revival = Revival {
+        subscription: sub(to.into()),
+        deliveries: model.owed.keys().copied().collect(),
+        states,
+        decided_by,
+        at: now,
+        template_version: 1,
+        record: Box::new(|count| ConfigurationRecord { kind: ConfigurationKind::Replay, id: "rpl".into(), value: count.to_string() }),
+    };
+    assert_eq!(world.store().revive(revival).await.unwrap(), wanted.len());
+    for id in wanted {
+        let owed = model.owed.get_mut(&id).unwrap();
+        (owed.state, owed.due_at, owed.goes, owed.decided_at) = (StateName::Pending, now, true, None);
     }
 }
 

@@ -46,6 +46,8 @@ export function completionSource(macros: () => Macro[]) {
     const argument = /[(,]\s*([A-Za-z_][\w.]*)?$/.exec(before);
     const inside = argument && /\{[A-Za-z_]\w*\([^}]*$/.test(before);
     const found = opened ?? (inside ? argument : null);
+    // A brace alone may be one of JSON, and Enter after it a line break.
+    if (found && !found[1] && !context.explicit) return null;
     if (!found) {
       if (!context.explicit) return null;
       const word = context.matchBefore(/\w*/);

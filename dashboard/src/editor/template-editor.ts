@@ -99,7 +99,7 @@ export function createEditor(parent: HTMLElement, text: string, first: EditorSet
         highlightSpecialChars(),
         EditorView.lineWrapping,
         bracketMatching(),
-        autocompletion({ override: [completionSource(macros)], icons: false, maxRenderedOptions: 60 }),
+        autocompletion({ override: [completionSource(macros)], icons: false, maxRenderedOptions: 60, interactionDelay: 0 }),
         // Tab leaves the editor, as everywhere on the page, unless a completion is open.
         keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Escape", run: closeCompletion }, ...completionKeymap, ...defaultKeymap, ...historyKeymap, ...lintKeymap]),
         look,

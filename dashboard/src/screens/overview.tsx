@@ -82,9 +82,10 @@ function Numbers({ stats, range }: { stats: Stats; range: Range }) {
         <StackedBars
           label={texts.overview.chart(texts.overview.ranges[range] ?? "")}
           times={series.map((point) => point.at)}
+          // The attempt by which a delivery is given up is counted with it, not twice.
           layers={[
             { name: texts.overview.delivered, tone: "good", values: series.map((point) => point.delivered) },
-            { name: texts.overview.failedAttempts, tone: "warn", values: series.map((point) => point.failed_attempts) },
+            { name: texts.overview.failedAttempts, tone: "warn", values: series.map((point) => Math.max(0, point.failed_attempts - point.dead)) },
             { name: texts.overview.died, tone: "bad", values: series.map((point) => point.dead) },
           ]}
         />

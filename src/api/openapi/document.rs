@@ -16,7 +16,8 @@ use crate::api::problem::Problem;
 const INTRODUCTION: &str = "Stores events and delivers them as postbacks, durably and under limits.\n\n\
     Times are RFC 3339 with an offset, and UTC in answers. Numbers in the data of events keep their digits: `5.00` is stored, \
     answered and sent as `5.00`. Lists are newest first and go on with `next_cursor`; a page may be short of its limit and still not \
-    be the last. Fields and parameters that do not exist are errors. Errors are `application/problem+json` (RFC 9457) with a stable `code`.";
+    be the last. Fields and parameters that do not exist are errors. Errors are `application/problem+json` (RFC 9457) with a stable `code`. \
+    Every answer carries `X-Request-Id`: the one that was sent, or a new one.";
 
 /// A call of the table of routes.
 pub(in crate::api) struct Described {

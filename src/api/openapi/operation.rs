@@ -17,6 +17,7 @@ pub(in crate::api) enum Tag {
     Events,
     Subscriptions,
     Deliveries,
+    Replays,
     EventTypes,
     Templates,
     Accounts,
@@ -26,14 +27,24 @@ pub(in crate::api) enum Tag {
 
 impl Tag {
     /// All, in the order of the document.
-    pub(super) const ALL: [Self; 8] =
-        [Self::Events, Self::Subscriptions, Self::Deliveries, Self::EventTypes, Self::Templates, Self::Accounts, Self::Keys, Self::Server];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Events,
+        Self::Subscriptions,
+        Self::Deliveries,
+        Self::Replays,
+        Self::EventTypes,
+        Self::Templates,
+        Self::Accounts,
+        Self::Keys,
+        Self::Server,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Events => "Events",
             Self::Subscriptions => "Subscriptions",
             Self::Deliveries => "Deliveries",
+            Self::Replays => "Replays",
             Self::EventTypes => "Event types",
             Self::Templates => "Templates and response rules",
             Self::Accounts => "Accounts",
@@ -47,6 +58,7 @@ impl Tag {
             Self::Events => "What happened: reported once, never changed.",
             Self::Subscriptions => "Who wants which events, at which URL, in which form and under which limits.",
             Self::Deliveries => "One event owed to one subscription, with every request that was made for it.",
+            Self::Replays => "Many decided deliveries of a subscription that are sent again.",
             Self::EventTypes => "What can happen, and which fields tell of it.",
             Self::Templates => "Tried before they are saved. Nothing is stored and nothing is sent.",
             Self::Accounts => "Whose events and subscriptions these are.",

@@ -47,6 +47,11 @@ small_schema!(
     {"type": "string", "minLength": 1}
 );
 small_schema!(
+    /// A span of time in whole minutes, up to three days.
+    Seconds,
+    {"type": "integer", "minimum": 60, "maximum": 259_200, "multipleOf": 60}
+);
+small_schema!(
     /// Where a list goes on.
     Cursor,
     {"type": "string", "pattern": "^[0-9a-f]{32}$"}

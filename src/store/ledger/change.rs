@@ -1,4 +1,4 @@
-//! What a person does to deliveries: cancel, retry, end all of a subscription.
+//! What a person does to deliveries: cancel, retry, replay, end all of a subscription.
 
 use super::Decision;
 use super::state::Ledger;
@@ -6,8 +6,9 @@ use crate::clock::Timestamp;
 use crate::delivery::{Delivery, StateName};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::store::kv::{KvError, Tree};
+use crate::store::listing::is_decided_as;
 use crate::store::record::{DeliveryRecord, StateRecord};
-use crate::store::{ChangeError, StoreError, layout};
+use crate::store::{ChangeError, Revival, StoreError, layout};
 
 impl Ledger {
     /// Ends a pending or dead delivery as cancelled.
@@ -68,7 +69,11 @@ impl Ledger {
                 }
                 self.reschedule(subscription, id, &mut record, Timestamp::from_unix_ms(due_at), at);
             }
-            _ => self.reschedule(subscription, id, &mut record, at, at),
+            _ => {
+                // The lane may not have heard yet how its last attempt ended.
+                self.notice(subscription).note_removed(id);
+                self.reschedule(subscription, id, &mut record, at, at);
+            }
         }
         self.recategorise(subscription, &record.account, before, record.state);
         self.put_delivery(subscription, id, &record);
@@ -76,6 +81,31 @@ impl Ledger {
             self.notice(subscription).note_due(at);
         }
         Ok(record.delivery(id, subscription).map_err(|_| ChangeError::NotFound(id)))
+    }
+
+    /// Makes decided deliveries due again and writes the record that goes with them.
+    pub(in crate::store) fn revive(&mut self, revival: Revival) -> Decision<usize, StoreError> {
+        let Revival { subscription, deliveries, states, decided_by, at, template_version, record: note } = revival;
+        let mut revived = 0;
+        for id in deliveries {
+            let Some(mut record) = self.read_delivery(subscription, id)? else { continue };
+            let before = record.state;
+            let asked_for = before.state().is_ok_and(|state| is_decided_as(state, &states, decided_by));
+            if !asked_for || self.removed.contains(&subscription) {
+                continue;
+            }
+            record.template_version = template_version;
+            self.notice(subscription).note_removed(id);
+            self.reschedule(subscription, id, &mut record, at, at);
+            self.recategorise(subscription, &record.account, before, record.state);
+            self.put_delivery(subscription, id, &record);
+            revived += 1;
+        }
+        if revived > 0 {
+            self.notice(subscription).note_due(at);
+        }
+        self.put_note(Some(note(revived)));
+        Ok(Ok(revived))
     }
 
     /// Ends up to `limit` undecided deliveries of a subscription; answers how many.

@@ -16,6 +16,17 @@ pub(in crate::api) fn ready() -> Operation {
         .answers::<Health>(503, "It is not ready.")
 }
 
+pub(in crate::api) fn metrics() -> Operation {
+    Operation::new("get_metrics", Tag::Server, "Read metrics")
+        .describe(
+            "In the OpenMetrics text form, which Prometheus reads. From elsewhere than the server's own machine it takes a key of scope `operator`, or of scope \
+             `read` without an account, unless the operator opens it to everybody.",
+        )
+        .answers_text(200, "application/openmetrics-text", "Metrics.")
+        .fails(&["unauthorized", "forbidden", "too_many_failures"])
+        .reads_store()
+}
+
 pub(in crate::api) fn openapi() -> Operation {
     Operation::new("get_openapi", Tag::Server, "Read this description").answers::<Map<String, Value>>(200, "An OpenAPI 3.1 document.")
 }

@@ -15,6 +15,7 @@ use crate::api::deliveries::RequestJson;
 use crate::api::preview::DraftBody;
 use crate::api::problem::Invalid;
 use crate::api::subscriptions::{READ_ONLY, RotateBody, TestBody};
+use crate::attempt::Outcome;
 use crate::clock::Timestamp;
 use crate::event::EventType;
 use crate::id::SubscriptionId;
@@ -32,12 +33,40 @@ struct SubscriptionAnswer {
     version: u32,
     created_at: Timestamp,
     updated_at: Timestamp,
+    health: HealthAnswer,
     /// What is allowed and probably not meant; in answers to changes.
     #[schemars(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<Warning>>,
     /// The key of signatures, in the answer that made it and in no other.
     #[schemars(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
+}
+
+/// How the receiver is doing.
+#[derive(JsonSchema)]
+#[schemars(rename = "EndpointHealth")]
+#[expect(dead_code, reason = "it stands for its schema")]
+struct HealthAnswer {
+    state: HealthState,
+    /// Since when it is failing; null if it is not.
+    since: Option<Timestamp>,
+    consecutive_failures: u64,
+    last_outcome: Option<Outcome>,
+    /// When a failing receiver is tried next.
+    next_probe_at: Option<Timestamp>,
+    /// What to do; null for nothing.
+    suggestion: Option<String>,
+}
+
+/// Whether a receiver answers.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it stands for its schema")]
+pub(super) enum HealthState {
+    /// As far as is known.
+    Healthy,
+    /// It has failed many times in a row and is only probed.
+    Failing,
 }
 
 /// Something that is allowed and probably not meant.

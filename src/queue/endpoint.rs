@@ -1,0 +1,91 @@
+//! How each subscription's receiver is doing, as the dispatcher tells it; whoever is failing is stored.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::Queue;
+use crate::attempt::Outcome;
+use crate::clock::Timestamp;
+use crate::id::SubscriptionId;
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError};
+
+/// What the ids of the stored records begin with.
+const RECORD: &str = "failing/";
+
+/// How a receiver is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointHealth {
+    /// Since when it is failing; none if it is healthy.
+    pub failing_since: Option<Timestamp>,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// How the last attempt ended, as far as this process knows.
+    pub last_outcome: Option<Outcome>,
+    /// If it is failing: when the next request may go.
+    #[serde(skip)]
+    pub next_probe_at: Option<Timestamp>,
+    /// Whether it answered 410, and nothing better since.
+    pub gone: bool,
+}
+
+/// The receivers of which something is known.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints(Mutex<HashMap<SubscriptionId, EndpointHealth>>);
+
+impl Endpoints {
+    /// Reads who was failing when the store was last used.
+    pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
+        let of = |record: &ConfigurationRecord| {
+            let id = record.id.strip_prefix(RECORD).filter(|_| record.kind == ConfigurationKind::Setting)?.parse().ok()?;
+            // What cannot be read is found out again by the next attempts.
+            Some((id, serde_json::from_str(&record.value).ok()?))
+        };
+        Self(Mutex::new(records.iter().filter_map(of).collect()))
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<SubscriptionId, EndpointHealth>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// How a subscription's receiver is doing; healthy if nothing is known.
+    #[must_use]
+    pub fn endpoint(&self, subscription: SubscriptionId) -> EndpointHealth {
+        self.endpoints.map().get(&subscription).copied().unwrap_or_default()
+    }
+
+    /// How many receivers are failing.
+    #[must_use]
+    pub fn failing(&self) -> usize {
+        self.endpoints.map().values().filter(|health| health.failing_since.is_some()).count()
+    }
+
+    /// Takes note of how a receiver is doing, in memory.
+    pub fn note_endpoint(&self, subscription: SubscriptionId, health: EndpointHealth) {
+        self.endpoints.map().insert(subscription, health);
+    }
+
+    /// Forgets a receiver, in memory.
+    pub fn forget_endpoint(&self, subscription: SubscriptionId) {
+        self.endpoints.map().remove(&subscription);
+    }
+
+    /// Stores that a receiver is failing, or with none that it is not any more, so that a restart knows.
+    ///
+    /// # Errors
+    /// [`ConfigureError::Store`] if it was not stored.
+    pub async fn store_failing(&self, subscription: SubscriptionId, health: Option<EndpointHealth>) -> Result<(), ConfigureError> {
+        let (kind, id) = (ConfigurationKind::Setting, format!("{RECORD}{subscription}"));
+        let change = match health {
+            Some(health) => {
+                let value = serde_json::to_string(&health).expect("it has only text keys, so it can be written as JSON");
+                ConfigurationChange::Put { record: ConfigurationRecord { kind, id, value }, if_absent: false }
+            }
+            None => ConfigurationChange::Remove { kind, id },
+        };
+        self.store.configure(vec![change]).await
+    }
+}
