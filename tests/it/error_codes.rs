@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use postrider::api::{ApiError, error_codes};
 use postrider::event::catalogue::DefinedType;
 use postrider::queue::{Actor, ConfigureError, KeyScope, KeySpec};
+use postrider::request::URL_BYTES_MAX;
 use postrider::rng::SeededRng;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -307,4 +308,93 @@ async fn a_change_that_another_server_was_faster_with_is_a_conflict() {
     assert_eq!(answer.status(), 409);
     let body = tokio::time::timeout(Duration::from_secs(10), axum::body::to_bytes(answer.into_body(), 10_000)).await.unwrap().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["code"], "conflict");
+}
+
+/// The codes of faults and warnings of single fields that the sources give, by the calls that make them.
+fn codes_of_fields() -> BTreeSet<String> {
+    let made = regex::Regex::new(
+        r#"(?:Invalid::new|FieldError::new|EventDataError::new|Err\(fault|[^a-z_](?:fault|wrong)|faults?\.(?:add|warn))\(\s*[^;]{0,120}?,\s*"([a-z]+(?:_[a-z0-9]+)+)"\s*,"#,
+    )
+    .unwrap();
+    let text = sources("src/api").into_iter().chain(sources("src/subscription")).chain(sources("src/event")).chain(sources("src/queue"));
+    let before_tests = |text: String| text.split("mod tests {").next().unwrap_or_default().to_owned();
+    text.map(before_tests).flat_map(|text| made.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect()
+}
+
+fn sources(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(path.to_str().unwrap()));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn codes_of_fields_are_documented_and_named_by_a_test() {
+    let codes = codes_of_fields();
+    assert!(codes.len() > 40, "only {} were found: {codes:?}", codes.len());
+    let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md")).unwrap();
+    let of_crates = ["tests/it", "tests/security"].into_iter().flat_map(sources);
+    let beside_code = ["src/event", "src/subscription"].into_iter().flat_map(sources).filter_map(tests_of);
+    let tests: String = of_crates.chain(beside_code).collect();
+    for code in &codes {
+        assert!(page.contains(&format!("`{code}`")), "docs/errors.md has no word on `{code}`");
+        assert!(tests.contains(&format!("\"{code}\"")), "no test names `{code}`");
+    }
+}
+
+/// The tests beside code.
+fn tests_of(text: String) -> Option<String> {
+    text.split_once("mod tests {").map(|(_, tests)| tests.to_owned())
+}
+
+#[tokio::test]
+async fn faults_that_no_other_test_comes_to() {
+    let running = Running::start().await;
+    let client = &running.client;
+    let spec = |patch: Value| {
+        let mut spec =
+            json!({"account": "acme", "name": "n", "event_types": ["action.*"], "request": {"url": "https://receiver.example/"}});
+        spec.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
+        spec
+    };
+    let subscription = running.subscribe("https://receiver.example/", json!({})).await;
+    let path = format!("/v1/subscriptions/{}", id(&subscription));
+    let codes = |answer: &Answer| {
+        let body = answer.json();
+        let all = ["errors", "warnings"].iter().flat_map(|key| body[key].as_array().cloned().unwrap_or_default());
+        all.map(|found| found["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(client.post("/v1/accounts", json!({"id": "other"})).await.status, 201);
+    let moved = client.send("PUT", &path, &[], spec(json!({"account": "other"})).to_string().as_bytes()).await;
+    assert_eq!(codes(&moved), ["account_changed"]);
+    let test = client.post(&format!("{path}/test"), json!({"event": {"type": "no.such_type"}})).await;
+    assert_eq!(codes(&test), ["no_sample"]);
+    let nothing = client.post("/v1/subscriptions", spec(json!({"event_types": ["nothing.*"]}))).await;
+    assert!(codes(&nothing).contains(&"matches_no_type".into()), "{}", nothing.body);
+    let plain = json!({"request": {"url": "http://receiver.example/"}, "credentials": {"type": "bearer", "token": "t"}});
+    let plain = client.post("/v1/subscriptions", spec(plain)).await;
+    assert!(codes(&plain).contains(&"plain_http_credentials".into()), "{}", plain.body);
+    let tls = client.post("/v1/subscriptions", spec(json!({"tls": {"ca": "no certificate"}}))).await;
+    assert_eq!(codes(&tls), ["invalid_certificate"]);
+    let authority = include_str!("../receiver/certificates/client/p256.pem");
+    let unused = json!({"request": {"url": "http://receiver.example/"}, "tls": {"ca": authority}});
+    let unused = client.post("/v1/subscriptions", spec(unused)).await;
+    assert!(codes(&unused).contains(&"tls_not_used".into()), "{}", unused.body);
+    let nested = json!({"name": "a", "type": "list", "fields": [{"name": "b", "type": "list"}]});
+    let nested = client.post("/v1/event-types", json!({"type": "a.b", "fields": [nested]})).await;
+    assert_eq!(codes(&nested), ["nested_list"]);
+    let long = json!({"subscription": spec(json!({"request": {"url": "https://receiver.example/?s={SubId1}"}})),
+        "event": {"type": "action.tracked", "data": {"SubId1": "x".repeat(100_000)}}});
+    assert!(codes(&client.post("/v1/subscriptions/preview", long).await).contains(&"url_too_long".into()));
+    // The URL fits, and with its signature it does not.
+    let signed = json!({"signing": {"form": "query"}, "request": {"url": "https://receiver.example/?s={SubId1}"}});
+    let nearly =
+        json!({"subscription": spec(signed), "event": {"type": "action.tracked", "data": {"SubId1": "x".repeat(URL_BYTES_MAX - 50)}}});
+    assert!(codes(&client.post("/v1/subscriptions/preview", nearly).await).contains(&"not_sendable".into()));
 }
