@@ -1,5 +1,7 @@
 //! Is it alive, does it take work? Both are answered without a key and without touching anybody's data.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,9 +10,16 @@ use serde_json::json;
 
 use super::ApiState;
 
-/// Alive: the process answers.
-pub(super) async fn live() -> impl IntoResponse {
-    Json(json!({"status": "ok"}))
+/// How long the dispatcher's loop may be silent. It beats every few seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Alive: the process answers, and the dispatcher's loop turns.
+pub(super) async fn live(State(state): State<ApiState>) -> impl IntoResponse {
+    if state.pulse.is_alive(state.clock.instant(), SILENCE_MAX) {
+        (StatusCode::OK, Json(json!({"status": "ok"})))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "the dispatcher hangs; restart the server"})))
+    }
 }
 
 /// Ready: the store is open, the operator's key exists and the server is not stopping.
