@@ -306,6 +306,29 @@ impl Settings {
         Ok(())
     }
 
+    /// The names of the settings that are different in `other`.
+    #[must_use]
+    pub fn changes_to(&self, other: &Self) -> Vec<String> {
+        let fields = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        // Secrets are not written out, so that they are compared by themselves.
+        let mut names: Vec<String> = ["egress_proxy", "master_key"]
+            .into_iter()
+            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key])
+            .filter(|(_, differ)| *differ)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let after = fields(other);
+        for (name, value) in fields(self) {
+            if after.get(&name) != Some(&value) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// The store's location in full.
     #[must_use]
     pub fn store_location(&self) -> String {

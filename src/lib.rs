@@ -24,4 +24,5 @@ pub mod secret;
 pub mod metrics;
 pub mod config;
 pub mod telemetry;
+pub mod systemd;
 pub mod server;

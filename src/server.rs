@@ -6,11 +6,14 @@
 //! ```
 
 mod clients;
+mod reload;
+
+pub use reload::{ReloadError, Reloader};
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -22,14 +25,14 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, MetricsReaders, Readiness};
+use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
-use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
+use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
@@ -42,6 +45,7 @@ use crate::request::send::{
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
 use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
+use crate::systemd::Notifier;
 use clients::{Clients, Counted};
 
 /// Largest head of a request, in bytes.
@@ -50,6 +54,10 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for open API connections to end at a stop.
 const CONNECTIONS_DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How often the dispatcher's loop shows that it turns, at least.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often systemd is told how it goes.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 /// Pause between two rounds of retention.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -139,6 +147,9 @@ pub struct Server {
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
     replays: JoinHandle<()>,
+    status: Option<JoinHandle<()>>,
+    notifier: Option<Arc<Notifier>>,
+    reloader: Arc<Reloader>,
 }
 
 impl Server {
@@ -147,6 +158,14 @@ impl Server {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        Self::start_notifying(settings, None).await
+    }
+
+    /// The same, and tells systemd how it goes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_notifying(settings: &Settings, notifier: Option<Notifier>) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(PreciseClock::start().map_err(StartError::Clock)?);
         let rng = SystemRng;
         create_folder(&settings.data)?;
@@ -190,13 +209,19 @@ impl Server {
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(transport_settings)?);
         let ready = Readiness::default();
         let stop = CancellationToken::new();
-        let dispatcher_settings = DispatcherSettings {
-            in_flight_max: settings.in_flight_max,
-            in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
-            drain_max: Duration::from_secs(settings.drain_s),
-            failing: FailingRule { after: settings.failing_after, probe_interval: Duration::from_secs(settings.probe_interval_s) },
+        let pulse = Pulse::default();
+        let notifier = notifier.map(Arc::new);
+        let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings(settings))
+            .with_heartbeat(heartbeat(&pulse, notifier.as_ref(), &clock));
+        let (retention, retention_seen) = watch::channel(retention_settings(settings));
+        let reloader = Reloader {
+            present: Mutex::new(settings.clone()),
+            address,
+            queue: queue.clone(),
+            guard: guard.clone(),
+            dispatcher: dispatcher.adjust(),
+            retention,
         };
-        let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings);
         let router = api::router(ApiState {
             queue: queue.clone(),
             transport,
@@ -217,21 +242,25 @@ impl Server {
             body_time_max: Duration::from_secs(settings.request_body_s),
             subscriptions_per_account_max: settings.subscriptions_per_account_max,
             ready: ready.clone(),
+            pulse,
         });
-        let retention = RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL };
         let server = Self {
             address,
             operator_key,
             operator_key_file: key_file,
             dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
-            sweep: tokio::spawn(sweep(queue.clone(), retention)),
+            sweep: tokio::spawn(sweep(queue.clone(), retention_seen)),
             replays: tokio::spawn(run_replays(queue.clone())),
+            status: notifier.clone().map(|notifier| tokio::spawn(tell_status(queue.clone(), notifier))),
+            notifier,
+            reloader: Arc::new(reloader),
             queue,
             ready,
             stop,
         };
         server.ready.set(true);
+        server.notifier.iter().for_each(|notifier| notifier.ready());
         tracing::info!(%address, store = settings.store_location(), "ready");
         Ok(server)
     }
@@ -252,6 +281,12 @@ impl Server {
     #[must_use]
     pub fn operator_key_file(&self) -> &Path {
         &self.operator_key_file
+    }
+
+    /// Changes settings while it runs.
+    #[must_use]
+    pub const fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     /// The queue.
@@ -283,11 +318,12 @@ impl Server {
     /// [`RunError::Store`] if the last sync failed.
     pub async fn stop(self) -> Result<(), RunError> {
         self.ready.set(false);
+        self.notifier.iter().for_each(|notifier| notifier.stopping());
         self.stop.cancel();
         // A task that panicked has said so in the log; the others still stop in order.
         let _ = self.listener.await;
         let _ = self.dispatcher.await;
-        for task in [self.sweep, self.replays] {
+        for task in [self.sweep, self.replays].into_iter().chain(self.status) {
             task.abort();
             let _ = task.await;
         }
@@ -335,6 +371,41 @@ fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
         check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
     }
     Ok(settings.egress_address)
+}
+
+fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
+    DispatcherSettings {
+        in_flight_max: settings.in_flight_max,
+        in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
+        drain_max: Duration::from_secs(settings.drain_s),
+        failing: FailingRule { after: settings.failing_after, probe_interval: Duration::from_secs(settings.probe_interval_s) },
+    }
+}
+
+fn retention_settings(settings: &Settings) -> RetentionSettings {
+    RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+}
+
+/// Has the dispatcher's loop itself tell that it turns: a timer beside it would go on if it hung.
+fn heartbeat(pulse: &Pulse, notifier: Option<&Arc<Notifier>>, clock: &Arc<dyn Clock>) -> Heartbeat {
+    let (pulse, notifier, clock) = (pulse.clone(), notifier.cloned(), clock.clone());
+    // Twice within the time that systemd allows.
+    let every = notifier.as_ref().and_then(|notifier| notifier.watchdog()).map_or(HEARTBEAT, |watchdog| HEARTBEAT.min(watchdog / 2));
+    let beat = move || {
+        pulse.beat(clock.instant());
+        notifier.iter().filter(|notifier| notifier.watchdog().is_some()).for_each(|notifier| notifier.alive());
+    };
+    Heartbeat::new(every, Arc::new(beat))
+}
+
+/// Tells systemd in a line how it goes.
+async fn tell_status(queue: Arc<Queue>, notifier: Arc<Notifier>) {
+    loop {
+        let Ok(counts) = queue.counts().await else { return };
+        let waiting: u64 = counts.iter().map(|counts| counts.counts.waiting).sum();
+        notifier.status(&format!("{waiting} waiting, {} in flight, {} failing", queue.in_flight().count(), queue.failing()));
+        tokio::time::sleep(STATUS_INTERVAL).await;
+    }
 }
 
 /// Counts what the store does.

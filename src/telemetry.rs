@@ -12,6 +12,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::reload;
 
 use crate::config::LogFormat;
 
@@ -32,9 +33,40 @@ const LINES_WAITING_MAX: usize = 8_192;
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// Keeps the log; dropped, it waits a moment until the lines so far are written.
-#[derive(Debug)]
 #[must_use]
-pub struct Log(Lines);
+pub struct Log {
+    lines: Lines,
+    filter: Option<SetFilter>,
+}
+
+/// Changes the filter of a log that has started.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Logs by another filter from now on. A log that was not the first in its process has no filter of its own.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Filter`] if `filter` is no list of levels; the present one holds.
+    pub fn set_filter(&self, filter: &str) -> Result<(), TelemetryError> {
+        let wrong = || TelemetryError::Filter(filter.to_owned());
+        let parsed = EnvFilter::try_new(filter).map_err(|_| wrong())?;
+        self.filter.as_ref().map_or(Ok(()), |set| set(parsed).map_err(|_| wrong()))
+    }
+}
+
+/// Checks the text of a filter.
+///
+/// # Errors
+/// [`TelemetryError::Filter`] if it is no list of levels.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    EnvFilter::try_new(filter).map(drop).map_err(|_| TelemetryError::Filter(filter.to_owned()))
+}
 
 /// Starts logging for this process; a second call changes nothing.
 ///
@@ -45,22 +77,28 @@ pub fn start(format: LogFormat, filter: &str) -> Result<Log, TelemetryError> {
     let lines = Lines::start(io::stderr()).map_err(TelemetryError::Thread)?;
     let builder = fmt().with_env_filter(filter).with_writer(lines.clone()).with_target(false);
     // A second server in the same process logs by the first one's rule.
-    let _ = match format {
+    let filter: Option<SetFilter> = match format {
         LogFormat::Text => {
             let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(terminal && !plain).try_init()
+            let builder = builder.with_ansi(terminal && !plain).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().ok().map(|()| -> SetFilter { Box::new(move |filter| handle.reload(filter)) })
         }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().ok().map(|()| -> SetFilter { Box::new(move |filter| handle.reload(filter)) })
+        }
     };
-    Ok(Log(lines))
+    Ok(Log { lines, filter })
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         let (written, heard) = sync_channel(1);
         // Where lines wait because nobody reads, there is nothing to wait for.
-        if self.0.sender.try_send(Message::Flush(written)).is_ok() {
+        if self.lines.sender.try_send(Message::Flush(written)).is_ok() {
             let _ = heard.recv_timeout(FLUSH_MAX);
         }
     }
@@ -152,7 +190,7 @@ mod tests {
         }
         // One may have been taken and is being written.
         assert!((99..=100).contains(&lines.dropped.load(Ordering::Relaxed)));
-        drop(Log(lines));
+        drop(Log { lines, filter: None });
     }
 
     #[test]
@@ -160,7 +198,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let mut lines = Lines::start(writer).unwrap();
         lines.write_all(b"last\n").unwrap();
-        drop(Log(lines));
+        drop(Log { lines, filter: None });
         let text: Vec<_> = io::BufRead::lines(io::BufReader::new(reader)).map(Result::unwrap).collect();
         assert_eq!(text, ["last"]);
     }

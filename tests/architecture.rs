@@ -27,8 +27,9 @@ fn allowed(module: &str) -> Vec<&'static str> {
         "api" => words(&["rng", "secret", "queue", "store", "metrics", "template", "request", "dashboard"]),
         "config" => vec!["clock", "subscription", "delivery", "secret"],
         "telemetry" => vec!["id", "config"],
+        "systemd" => vec![],
         "server" => vec!["*"],
-        "cli" => words(&["rng", "secret", "config", "telemetry", "server", "template", "api", "request", "store"]),
+        "cli" => words(&["rng", "secret", "config", "telemetry", "systemd", "server", "template", "api", "request", "store"]),
         other => panic!("the module `{other}` is not in the import table; add it to docs/architecture.md and here, with the reason"),
     }
 }

@@ -35,6 +35,8 @@ mod http;
 mod keys;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/life.rs"]
+mod life;
 #[path = "it/log.rs"]
 mod log;
 #[path = "it/preview.rs"]

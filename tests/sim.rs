@@ -442,3 +442,21 @@ async fn the_exponential_rule_and_the_impact_profile_are_followed() {
     assert_eq!(world.handed_over("a"), [0, 1_000, 4_000, 13_000, 33_000]);
     assert_eq!(world.outcomes(ids[1]).await, [Outcome::Refused]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_is_passed_on_to_whom_asked_for_it() {
+    let world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::status(503), Scripted::status(200)]);
+    world.subscribe("a", json!({"request": {"url": "https://a.example/", "trace_context": true}})).await;
+    world.subscribe("b", json!({})).await;
+    world.emit("1", 1).await;
+    world.advance(seconds(20)).await;
+    let traces = |host: &str| -> Vec<String> {
+        let requests = world.transport.requests_to(&format!("https://{host}.example/"));
+        let of = |(name, value): &(String, String)| (name == "traceparent").then(|| value.clone());
+        requests.iter().filter_map(|recorded| recorded.request.headers.iter().find_map(of)).collect()
+    };
+    let of_a = traces("a");
+    assert_eq!((of_a.len(), traces("b").len()), (2, 0));
+    assert!(of_a[0][..36] == of_a[1][..36] && of_a[0] != of_a[1], "one trace, two spans: {of_a:?}");
+}

@@ -26,6 +26,12 @@ export function store<T>(first: T): Store<T> {
 
 export function useStore<T>(source: Store<T>): T {
   const [, again] = useState(0);
-  useEffect(() => source.listen(() => again((n) => n + 1)), [source]);
-  return source.get();
+  const drawn = source.get();
+  useEffect(() => {
+    const heard = () => again((n) => n + 1);
+    // It may have changed between the drawing and now.
+    if (!Object.is(source.get(), drawn)) heard();
+    return source.listen(heard);
+  }, [source]);
+  return drawn;
 }

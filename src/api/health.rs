@@ -1,5 +1,7 @@
 //! Is it alive, does it take work? Both are answered without a key and without touching anybody's data.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ApiState;
+
+/// How long the dispatcher's loop may be silent. It beats every few seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// How it stands with the server.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -18,8 +23,11 @@ pub(super) struct Health {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum HealthStatus {
-    /// The process answers.
+    /// The process answers, and its dispatcher works.
     Ok,
+    /// The process answers, and nothing is sent.
+    #[serde(rename = "the dispatcher hangs; restart the server")]
+    Hangs,
     /// It takes work.
     Ready,
     /// It takes no work: it is starting or stopping.
@@ -27,9 +35,13 @@ enum HealthStatus {
     NotReady,
 }
 
-/// Alive: the process answers.
-pub(super) async fn live() -> impl IntoResponse {
-    Json(Health { status: HealthStatus::Ok })
+/// Alive: the process answers, and the dispatcher's loop turns.
+pub(super) async fn live(State(state): State<ApiState>) -> impl IntoResponse {
+    if state.pulse.is_alive(state.clock.instant(), SILENCE_MAX) {
+        (StatusCode::OK, Json(Health { status: HealthStatus::Ok }))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: HealthStatus::Hangs }))
+    }
 }
 
 /// Ready: the store is open, the operator's key exists and the server is not stopping.

@@ -54,9 +54,11 @@ pub use problem::{Invalid, Problem};
 pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::queue::Queue;
@@ -91,6 +93,8 @@ pub struct ApiState {
     pub subscriptions_per_account_max: usize,
     /// Whether the server takes work.
     pub ready: Readiness,
+    /// Whether the dispatcher's loop turns.
+    pub pulse: Pulse,
 }
 
 /// Whether the server takes work; shared by those who know and those who tell.
@@ -107,5 +111,22 @@ impl Readiness {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+/// When the dispatcher's loop last showed that it turns; shared by the loop and those who tell.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+
+impl Pulse {
+    /// The loop turns.
+    pub fn beat(&self, instant: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(instant);
+    }
+
+    /// Whether the loop has turned within `span`, or has not begun yet.
+    #[must_use]
+    pub fn is_alive(&self, instant: Instant, span: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|last| instant.saturating_duration_since(last) <= span)
     }
 }

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{Failure, STORE_FAILED};
 use crate::config::Settings;
-use crate::server::Server;
+use crate::server::{Reloader, Server};
+use crate::systemd::Notifier;
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -46,15 +47,66 @@ impl ServeArguments {
     }
 }
 
+impl ServeArguments {
+    /// The settings as they are at this moment.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut settings = Settings::read(self.config.as_deref(), variables, &self.flags()).map_err(Failure::usage)?;
+        settings.discard_secrets = self.discard_secrets;
+        telemetry::check_filter(&settings.log).map_err(Failure::usage)?;
+        Ok(settings)
+    }
+}
+
 pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut settings = Settings::read(arguments.config.as_deref(), variables, &arguments.flags()).map_err(Failure::usage)?;
-    settings.discard_secrets = arguments.discard_secrets;
-    let _log = telemetry::start(settings.log_format, &settings.log).map_err(Failure::usage)?;
-    let server = Server::start(&settings).await?;
+    let settings = arguments.settings()?;
+    let log = telemetry::start(settings.log_format, &settings.log).map_err(Failure::usage)?;
+    // Before anything else: until it is waited for, a hang-up ends the process.
+    let hang_ups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let notifier = Notifier::from_variables(|name| std::env::var(name).ok()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "systemd is not told how it goes");
+        None
+    });
+    let server = Server::start_notifying(&settings, notifier).await?;
     eprintln!("Postrider serves http://{}", server.address());
     eprintln!("The operator's key is in {}", server.operator_key_file().display());
-    server.run_until(stop_signal()).await.map_err(|error| Failure { code: STORE_FAILED, error: error.into() })
+    let reloader = server.reloader().clone();
+    let reloading = async {
+        match hang_ups {
+            Ok(mut hang_ups) => {
+                while hang_ups.recv().await.is_some() {
+                    reload(&arguments, &reloader, &log).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a hang-up cannot be waited for; restart to change settings"),
+        }
+        std::future::pending().await
+    };
+    let serving = server.run_until(stop_signal());
+    tokio::select! {
+        ended = serving => ended.map_err(|error| Failure { code: STORE_FAILED, error: error.into() }),
+        () = reloading => Ok(()),
+    }
+}
+
+/// Reads the settings again and takes over those that changed, or none.
+async fn reload(arguments: &ServeArguments, reloader: &Reloader, log: &telemetry::Log) {
+    let settings = match arguments.settings() {
+        Ok(settings) => settings,
+        Err(failure) => {
+            tracing::error!(error = format!("{:#}", failure.error), "settings are not reloaded; the present ones hold");
+            return;
+        }
+    };
+    match reloader.reload(&settings).await {
+        Ok(changed) => {
+            if let Err(error) = log.set_filter(&settings.log) {
+                tracing::error!(%error, "the log goes on as before");
+            }
+            tracing::info!(changed = changed.join(", "), "settings are reloaded");
+        }
+        Err(error) => tracing::error!(%error, "settings are not reloaded; the present ones hold"),
+    }
 }
 
 /// Resolves at the first interrupt or termination; a second one ends the process at once, which loses

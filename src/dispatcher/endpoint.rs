@@ -115,6 +115,14 @@ impl Endpoint {
         }
     }
 
+    /// Takes over another rule.
+    pub fn set_rule(&mut self, rule: FailingRule) {
+        self.rule = rule;
+        if rule.after == 0 {
+            self.failing = None;
+        }
+    }
+
     /// When the next request may go, if the receiver is failing.
     pub fn probe_at(&self) -> Option<Instant> {
         self.failing.as_ref().map(|failing| failing.next_probe)

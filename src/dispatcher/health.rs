@@ -28,6 +28,13 @@ impl Health {
         self.allowance
     }
 
+    /// Takes over another cap.
+    pub fn set_cap(&mut self, cap: usize) {
+        // One that had all it could have gets all again.
+        self.allowance = if self.allowance == self.cap { cap } else { self.allowance.min(cap) };
+        self.cap = cap;
+    }
+
     /// Begins again with one request at a time.
     pub const fn restart(&mut self) {
         self.allowance = 1;

@@ -12,9 +12,11 @@ mod attempt;
 mod clerk;
 mod endpoint;
 mod health;
+mod heartbeat;
 mod lane;
 mod pace;
 mod schedule;
 
 pub use endpoint::FailingRule;
+pub use heartbeat::Heartbeat;
 pub use schedule::{Dispatcher, DispatcherSettings};

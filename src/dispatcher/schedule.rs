@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Ended, Facts, Job, Workshop};
 use super::clerk::{self, Entry};
 use super::endpoint::{Endpoint, FailingRule, Turn};
+use super::heartbeat::Heartbeat;
 use super::lane::{Lane, Step};
 use super::pace::Pace;
 use crate::attempt::{Failure, FailureKind, Outcome};
@@ -69,6 +71,9 @@ pub(super) enum Message {
 pub struct Dispatcher {
     workshop: Arc<Workshop>,
     settings: DispatcherSettings,
+    /// Where other settings come in.
+    adjusted: watch::Sender<DispatcherSettings>,
+    heartbeat: Option<Heartbeat>,
     messages: UnboundedReceiver<Message>,
     notices: Arc<CommitNotices>,
     lanes: HashMap<SubscriptionId, Lane>,
@@ -104,6 +109,8 @@ impl Dispatcher {
         Self {
             workshop: Arc::new(Workshop { queue, transport, clock, messages: sender }),
             settings,
+            adjusted: watch::Sender::new(settings),
+            heartbeat: None,
             messages,
             notices,
             lanes: HashMap::new(),
@@ -122,11 +129,24 @@ impl Dispatcher {
         }
     }
 
+    /// The same, which shows that it is alive.
+    #[must_use]
+    pub fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat: Some(heartbeat), ..self }
+    }
+
+    /// Where settings are sent to change them while it runs.
+    #[must_use]
+    pub fn adjust(&self) -> watch::Sender<DispatcherSettings> {
+        self.adjusted.clone()
+    }
+
     /// Sends until `stop`, then waits for what is in flight, up to the limit. What is not over by then
     /// stays due and is sent again by the next start.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.workshop.queue.changes();
         let notices = self.notices.clone();
+        let mut adjusted = self.adjusted.subscribe();
         self.follow_registry(true);
         loop {
             // A change that was answered holds for every event that was accepted after it.
@@ -139,12 +159,16 @@ impl Dispatcher {
             self.forget_ended();
             self.fire_timers();
             self.serve();
-            let wakes_at = self.timers.first().map(|(at, _)| *at);
+            let wakes_at = self.timers.first().map(|(at, _)| *at).into_iter().chain(self.beat()).min();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(message) = self.messages.recv() => self.take(message),
                 () = notices.posted() => {}
                 Ok(()) = changes.changed() => changes.mark_changed(),
+                Ok(()) = adjusted.changed() => {
+                    let settings = *adjusted.borrow_and_update();
+                    self.follow_settings(settings);
+                }
                 () = sleep_until(wakes_at) => {}
             }
         }
@@ -154,10 +178,13 @@ impl Dispatcher {
     async fn drain(mut self) {
         let deadline = self.workshop.clock.instant() + self.settings.drain_max;
         tracing::info!(in_flight = self.in_flight, "stopping: waiting for what is in flight");
-        while self.in_flight > 0 {
-            match tokio::time::timeout_at(deadline, self.messages.recv()).await {
+        while self.in_flight > 0 && self.workshop.clock.instant() < deadline {
+            let until = self.beat().map_or(deadline, |next| next.min(deadline));
+            match tokio::time::timeout_at(until, self.messages.recv()).await {
                 Ok(Some(message)) => self.take(message),
-                _ => break,
+                Ok(None) => break,
+                // It is time for the next beat, or to stop.
+                Err(_) => {}
             }
         }
         if self.in_flight > 0 {
@@ -173,6 +200,25 @@ impl Dispatcher {
         };
         if tokio::time::timeout_at(deadline, told).await.is_err() {
             tracing::warn!("stopped before all operational events were stored");
+        }
+    }
+
+    /// Shows that it is alive; tells when to do so again.
+    fn beat(&mut self) -> Option<Instant> {
+        let instant = self.workshop.clock.instant();
+        self.heartbeat.as_mut().map(|heartbeat| heartbeat.turn(instant))
+    }
+
+    /// Takes over other settings. What is in flight beyond a lower limit ends by itself.
+    fn follow_settings(&mut self, settings: DispatcherSettings) {
+        self.settings = settings;
+        let ids: Vec<_> = self.lanes.keys().copied().collect();
+        for id in ids {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.health.set_cap(settings.in_flight_per_subscription_max);
+                lane.endpoint.set_rule(settings.failing);
+            }
+            self.make_ready(id);
         }
     }
 

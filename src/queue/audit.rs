@@ -99,6 +99,8 @@ pub enum AuditAction {
     ReplayCreated,
     /// A replay was ended before it was through.
     ReplayCancelled,
+    /// Settings were changed while the server runs.
+    SettingsReloaded,
     /// A request came without a valid key; one entry per address and minute.
     AuthenticationFailed,
 }
@@ -126,6 +128,7 @@ impl AuditAction {
             Self::DeliveryCancelled => "delivery.cancelled",
             Self::ReplayCreated => "replay.created",
             Self::ReplayCancelled => "replay.cancelled",
+            Self::SettingsReloaded => "settings.reloaded",
             Self::AuthenticationFailed => "authentication.failed",
         }
     }
@@ -216,6 +219,16 @@ impl Queue {
     /// The same as one change among others.
     pub(super) fn audit(&self, by: &Actor, deed: Deed<'_>) -> ConfigurationChange {
         ConfigurationChange::Put { record: self.audit_record(by, deed), if_absent: true }
+    }
+
+    /// Notes which settings were changed while the server runs.
+    ///
+    /// # Errors
+    /// [`ConfigureError`] if it was not stored.
+    pub async fn note_reload(&self, names: &[String]) -> Result<(), ConfigureError> {
+        let changes = names.iter().map(|name| format!("/{name}")).collect();
+        let deed = Deed { action: AuditAction::SettingsReloaded, account: None, object: None, changes };
+        self.store.configure(vec![self.audit(&Actor::server(), deed)]).await
     }
 
     /// Notes that somebody came without a valid key.

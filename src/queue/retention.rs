@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::{ConfigureError, Queue, StoreError};
 
 /// How long things are kept.
@@ -24,15 +26,16 @@ const BREATH: Duration = Duration::from_millis(50);
 const REMOVAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Removes what is old and ends deliveries of deleted subscriptions, until the store fails or is closed.
-/// Once an interval it also saves when API keys were used.
-pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
+/// Other settings hold from the next round on. Once an interval it also saves when API keys were used.
+pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSettings>) {
     let mut changes = queue.changes();
     let mut round_due = queue.clock.instant();
     loop {
+        let RetentionSettings { events, audit, interval } = *settings.borrow();
         if queue.clock.instant() >= round_due {
-            round_due = queue.clock.instant() + settings.interval;
+            round_due = queue.clock.instant() + interval;
             // A full disk takes no configuration, and that is no reason to stop the rest.
-            for done in [queue.save_last_uses().await, queue.prune_audit_log(settings.audit).await] {
+            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await] {
                 match done {
                     Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
                     Err(ConfigureError::Store(_)) => return,
@@ -49,7 +52,7 @@ pub async fn sweep(queue: Arc<Queue>, settings: RetentionSettings) {
         };
         loop {
             let now = queue.clock.now();
-            match queue.store.prune(now.before(settings.events), now, STEP).await {
+            match queue.store.prune(now.before(events), now, STEP).await {
                 Ok(pruned) if pruned.more => tokio::time::sleep(BREATH).await,
                 Ok(_) => break,
                 Err(_) => return,

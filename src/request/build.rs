@@ -8,8 +8,11 @@ use crate::attempt::{Failure, FailureKind, SentRequest};
 use crate::clock::Timestamp;
 use crate::event::{Event, catalogue};
 use crate::id::DeliveryId;
+use crate::rng::mix;
 use crate::subscription::{BodyFormat, Method, RequestSpec};
 use crate::template::{Finding, Format, Names, Template, Values};
+
+const TRACEPARENT: &str = "traceparent";
 
 /// Longest URL that is sent; receivers take no longer ones.
 pub const URL_BYTES_MAX: usize = 8 * 1024;
@@ -23,6 +26,7 @@ pub struct RequestTemplate {
     body_format: BodyFormat,
     body: Option<Template>,
     identification_headers: bool,
+    trace_context: bool,
 }
 
 /// What a request tells about its delivery beyond the event.
@@ -102,6 +106,7 @@ impl RequestTemplate {
             body_format: request.body_format,
             body: if request.body.is_empty() { None } else { Some(compile("body", body_format, &request.body)?) },
             identification_headers: request.identification_headers,
+            trace_context: request.trace_context,
         })
     }
 
@@ -144,6 +149,9 @@ impl RequestTemplate {
         if self.identification_headers {
             self.identify(&mut headers, event, facts);
         }
+        if self.trace_context && !self.sets(TRACEPARENT) {
+            headers.push((TRACEPARENT.into(), traceparent(facts)));
+        }
         Ok(SentRequest { method: self.method.as_str().into(), url: url.into(), headers, body: body.into_bytes() })
     }
 
@@ -165,6 +173,16 @@ impl RequestTemplate {
     fn sets(&self, name: &str) -> bool {
         self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
     }
+}
+
+/// The place of a request in a trace: the trace is the event, the same for all its deliveries, and the
+/// span the attempt. Nothing is recorded here, so that the flag `sampled` is not set.
+///
+/// Source: W3C Trace Context, section 3.2.
+fn traceparent(facts: &DeliveryFacts) -> String {
+    let (trace, delivery) = (facts.id.event().raw(), facts.id.raw());
+    let span = mix((delivery >> 64) as u64) ^ mix(delivery as u64).rotate_left(17) ^ mix(u64::from(facts.attempt));
+    format!("00-{trace:032x}-{:016x}-00", span.max(1))
 }
 
 /// The macros that every family has and the event does not carry.
@@ -207,6 +225,21 @@ const fn content_type(format: BodyFormat) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_trace_is_the_event_and_the_span_the_attempt() {
+        let event = crate::id::EventId::from_raw(1 << 80);
+        let of = |number, attempt| {
+            let facts = DeliveryFacts { id: DeliveryId::of(event, number), attempt, at: Timestamp::default() };
+            traceparent(&facts).split('-').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let all = [of(1, 1), of(1, 2), of(2, 1)];
+        for parts in &all {
+            assert_eq!((parts[0].as_str(), parts[1].as_str(), parts[3].as_str()), ("00", "00000000000100000000000000000000", "00"));
+            assert!(parts[2].len() == 16 && parts[2] != "0000000000000000");
+        }
+        assert!(all[0][2] != all[1][2] && all[0][2] != all[2][2]);
+    }
 
     #[test]
     fn a_query_is_added_before_the_fragment() {

@@ -179,6 +179,9 @@ pub struct RequestSpec {
     /// Whether requests carry our own `Idempotency-Key` and `Postrider-…` headers.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub identification_headers: bool,
+    /// Whether requests carry a `traceparent`, by which a receiver's traces of one event are found together.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub trace_context: bool,
 }
 
 /// One header.
@@ -391,6 +394,10 @@ fn default_schedule_s() -> Vec<f64> {
 }
 const fn yes() -> bool {
     true
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_no(value: &bool) -> bool {
+    !*value
 }
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_yes(value: &bool) -> bool {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postrider::api::{ApiState, Gate, MetricsReaders, Readiness, router};
+use postrider::api::{ApiState, Gate, MetricsReaders, Pulse, Readiness, router};
 use postrider::clock::{Clock, SystemClock, Timestamp};
 use postrider::queue::{Key, Queue};
 use postrider::request::guard::{Guard, GuardSettings};
@@ -37,6 +37,11 @@ impl Clock for TestClock {
 
 /// The API alone, over a store in memory, at the time of `clock`, with an operator's client.
 async fn api(clock: Arc<TestClock>) -> Client {
+    api_with(clock, Pulse::default()).await
+}
+
+/// The same with a dispatcher's pulse.
+async fn api_with(clock: Arc<TestClock>, pulse: Pulse) -> Client {
     let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
     let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
     let vault = Vault::new(MasterKeys::draw(&SystemRng), Arc::new(SystemRng));
@@ -44,6 +49,7 @@ async fn api(clock: Arc<TestClock>) -> Client {
     let key = "a key for this test alone";
     let state = ApiState {
         metrics: MetricsReaders::Loopback,
+        pulse,
         gate: Arc::new(Gate::new(Key::of_operator(key, clock.now(), queue.operator_last_use()), 20, Vec::new())),
         queue,
         transport: Arc::new(ScriptedTransport::new()),
@@ -114,4 +120,19 @@ async fn the_address_behind_a_trusted_proxy_is_counted() {
         assert_eq!((from("198.51.100.1").await, from("198.51.100.2").await), (401, second));
         assert_eq!(from("198.51.100.1").await, 429);
     }
+}
+
+#[tokio::test]
+async fn l2_a_dispatcher_that_hangs_is_told_by_the_liveness() {
+    let clock = Arc::new(TestClock { started: SystemClock.instant(), passed: Mutex::default() });
+    let pulse = Pulse::default();
+    let operator = api_with(clock.clone(), pulse.clone()).await;
+    assert_eq!(operator.get("/healthz").await.status, 200, "it has not begun yet");
+    pulse.beat(clock.instant());
+    *clock.passed.lock().unwrap() += Duration::from_secs(30);
+    assert_eq!(operator.get("/healthz").await.status, 200);
+    *clock.passed.lock().unwrap() += Duration::from_secs(1);
+    assert_eq!(operator.get("/healthz").await.status, 503);
+    pulse.beat(clock.instant());
+    assert_eq!(operator.get("/healthz").await.status, 200);
 }

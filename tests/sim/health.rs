@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postrider::attempt::{FailureKind, Outcome};
 use postrider::delivery::StateName;
+use postrider::dispatcher::{DispatcherSettings, FailingRule};
 use postrider::event::EventType;
 use postrider::queue::{Actor, EventQuery};
 use postrider::request::send::Scripted;
@@ -215,4 +216,47 @@ async fn nobody_is_told_who_did_not_ask_and_nothing_is_told_about_what_is_told()
     // Thirty deaths at `a`; the deaths and failures of those who are told of them are told to nobody.
     assert_eq!(told(&world, "delivery.dead").await.len(), 30);
     assert_eq!(told(&world, "subscription.failing").await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l2_the_loop_itself_shows_that_it_turns_idle_busy_and_while_it_stops() {
+    let mut world = World::new().await;
+    let beats = |world: &World| world.beats.load(std::sync::atomic::Ordering::Relaxed);
+    world.advance(seconds(60)).await;
+    assert!((12..=13).contains(&beats(&world)), "{} in an idle minute", beats(&world));
+    world.transport.on("https://a.example/", [Scripted::status(200).after(seconds(9))]);
+    world.subscribe("a", json!({})).await;
+    world.emit_many(500).await;
+    let before = beats(&world);
+    world.advance(seconds(60)).await;
+    assert!((12..=13).contains(&(beats(&world) - before)), "{} in a busy minute", beats(&world) - before);
+    let before = beats(&world);
+    world.stop().await;
+    assert!(beats(&world) > before, "it beats while what is in flight ends");
+    let at_the_end = beats(&world);
+    world.advance(seconds(60)).await;
+    assert_eq!(beats(&world), at_the_end, "nobody else beats for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_limits_hold_while_it_runs() {
+    let mut world = World::new().await;
+    world.transport.on("https://a.example/", [Scripted::status(200).after(seconds(1))]);
+    world.subscribe("a", json!({})).await;
+    world.emit_many(1_000).await;
+    world.advance(Duration::from_millis(500)).await;
+    assert_eq!(world.transport.in_flight(), 32);
+    let defaults = DispatcherSettings::default();
+    world.adjust(DispatcherSettings { in_flight_per_subscription_max: 4, ..defaults });
+    world.advance(seconds(2)).await;
+    assert_eq!(world.transport.in_flight(), 4);
+    world.adjust(DispatcherSettings { in_flight_per_subscription_max: 100, in_flight_max: 50, ..defaults });
+    world.advance(seconds(2)).await;
+    assert_eq!(world.transport.in_flight(), 50);
+    world.transport.on("https://a.example/", [Scripted::status(500)]);
+    world.adjust(DispatcherSettings { failing: FailingRule { after: 3, probe_interval: seconds(7) }, ..defaults });
+    world.advance(seconds(10)).await;
+    let from = world.handed_over("a").len();
+    world.advance(seconds(70)).await;
+    assert_eq!(world.handed_over("a").len() - from, 10, "it is probed every seven seconds");
 }

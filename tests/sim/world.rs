@@ -2,12 +2,13 @@
 //! transport, and a clock that moves only when the test waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use postrider::attempt::{Attempt, Outcome};
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
 use postrider::delivery::{Delivery, StateName};
-use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule};
+use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use postrider::event::EventData;
 use postrider::id::{DeliveryId, SubscriptionId};
 use postrider::queue::{Accepted, Account, Actor, DeliveryQuery, IncomingEvent, Queue, run_replays};
@@ -17,6 +18,7 @@ use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, Store, StoreOptions};
 use postrider::subscription::SubscriptionSpec;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,9 @@ pub struct World {
     store: Arc<dyn Store>,
     dispatcher: Option<(JoinHandle<()>, CancellationToken)>,
     replays: Option<JoinHandle<()>>,
+    /// How often the dispatcher has shown that it is alive.
+    pub beats: Arc<AtomicUsize>,
+    adjust: Option<watch::Sender<DispatcherSettings>>,
     lives: u64,
 }
 
@@ -48,7 +53,18 @@ impl World {
         let options = StoreOptions { tag: 1, clock: clock.clone(), ..StoreOptions::default() };
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
         let queue = open_queue(&store, &clock, 1).await;
-        let mut world = Self { clock, transport, queue, settings, store, dispatcher: None, replays: None, lives: 1 };
+        let mut world = Self {
+            clock,
+            transport,
+            queue,
+            settings,
+            store,
+            dispatcher: None,
+            replays: None,
+            beats: Arc::default(),
+            adjust: None,
+            lives: 1,
+        };
         let account = Account { fields: vec!["Number".into()], ..Account::new("acme".parse().unwrap(), "Acme", world.now()) };
         world.queue.create_account(&Actor::server(), account).await.unwrap();
         world.start();
@@ -57,7 +73,13 @@ impl World {
 
     fn start(&mut self) {
         let stop = CancellationToken::new();
-        let dispatcher = Dispatcher::new(self.queue.clone(), Arc::new(self.transport.clone()), self.clock.clone(), self.settings);
+        let beats = self.beats.clone();
+        let beat = move || {
+            beats.fetch_add(1, Ordering::Relaxed);
+        };
+        let dispatcher = Dispatcher::new(self.queue.clone(), Arc::new(self.transport.clone()), self.clock.clone(), self.settings)
+            .with_heartbeat(Heartbeat::new(Duration::from_secs(5), Arc::new(beat)));
+        self.adjust = Some(dispatcher.adjust());
         self.dispatcher = Some((tokio::spawn(dispatcher.run(stop.clone())), stop));
         self.replays = Some(tokio::spawn(run_replays(self.queue.clone())));
     }
@@ -72,6 +94,12 @@ impl World {
         self.lives += 1;
         self.queue = open_queue(&self.store, &self.clock, self.lives).await;
         self.start();
+    }
+
+    /// Changes the settings of the running dispatcher.
+    pub fn adjust(&mut self, settings: DispatcherSettings) {
+        self.settings = settings;
+        self.adjust.as_ref().unwrap().send_replace(settings);
     }
 
     /// Stops the dispatcher in order.

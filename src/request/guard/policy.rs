@@ -1,7 +1,7 @@
 //! The guard: settings, and the questions it answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -98,17 +98,26 @@ const METADATA_NAMES: [&str; 6] =
     ["metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal", "metadata.azure.internal"];
 const METADATA_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
-/// Decides what is sent to. Cheap to clone.
+/// Decides what is sent to. Cheap to clone; clones change together.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    settings: Arc<GuardSettings>,
+    settings: Arc<RwLock<Arc<GuardSettings>>>,
 }
 
 impl Guard {
     /// A guard with these settings.
     #[must_use]
     pub fn new(settings: GuardSettings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(RwLock::new(Arc::new(settings))) }
+    }
+
+    /// Takes over other settings, from the next check on.
+    pub fn replace(&self, settings: GuardSettings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    fn settings(&self) -> Arc<GuardSettings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Checks all of a URL that needs no look-up: scheme, user info, host, port, literal address.
@@ -121,7 +130,7 @@ impl Guard {
     pub fn check_url(&self, url: &Url) -> Result<(), Refused> {
         check_form(url)?;
         let port = url.port_or_known_default().unwrap_or_default();
-        if self.settings.ports.as_ref().is_some_and(|ports| !ports.contains(&port)) {
+        if self.settings().ports.as_ref().is_some_and(|ports| !ports.contains(&port)) {
             return Err(Refused {
                 kind: RefusedKind::Port,
                 detail: format!("port {port} is not sent to; use another, or ask the operator to allow it"),
@@ -156,9 +165,9 @@ impl Guard {
         self.check_address(address)?;
         let ours = port.is_some_and(|port| {
             let target = SocketAddr::new(address, port);
-            self.settings.listeners.iter().any(|listener| reaches(target, *listener))
+            self.settings().listeners.iter().any(|listener| reaches(target, *listener))
         });
-        if ours && !self.settings.allow.iter().any(|range| range.contains(&address)) {
+        if ours && !self.settings().allow.iter().any(|range| range.contains(&address)) {
             return Err(Refused::address(format!("the address `{address}` is not sent to: this server itself listens there")));
         }
         Ok(())
@@ -167,11 +176,11 @@ impl Guard {
     /// The port of `url` if we listen on it ourselves, so that the addresses of its host are checked for that.
     #[must_use]
     pub fn own_port(&self, url: &Url) -> Option<u16> {
-        url.port_or_known_default().filter(|port| self.settings.listeners.iter().any(|listener| listener.port() == *port))
+        url.port_or_known_default().filter(|port| self.settings().listeners.iter().any(|listener| listener.port() == *port))
     }
 
     fn check_form_of(&self, address: IpAddr) -> Result<(), &'static str> {
-        let settings = &*self.settings;
+        let settings = self.settings();
         if settings.deny.iter().any(|range| range.contains(&address)) {
             return Err("on the operator's list of denied addresses");
         }
@@ -188,7 +197,7 @@ impl Guard {
 
     fn check_name(&self, name: &str) -> Result<(), Refused> {
         let name = name.strip_suffix('.').unwrap_or(name);
-        if self.settings.deny_hosts.iter().any(|pattern| pattern.matches(name)) {
+        if self.settings().deny_hosts.iter().any(|pattern| pattern.matches(name)) {
             return Err(Refused::address(format!("the host `{name}` is not sent to: it is on the operator's list of denied hosts")));
         }
         let refuse = |class: AddressClass| Refused::address(format!("the host `{name}` is not sent to: it is {}", class.as_str()));

@@ -7,7 +7,9 @@ use super::super::operation::{Operation, Tag};
 use crate::api::health::Health;
 
 pub(in crate::api) fn live() -> Operation {
-    Operation::new("get_health", Tag::Server, "Is it alive?").answers::<Health>(200, "The process answers.")
+    Operation::new("get_health", Tag::Server, "Is it alive?")
+        .answers::<Health>(200, "The process answers, and the dispatcher's loop turns.")
+        .answers::<Health>(503, "The dispatcher hangs; restart the server.")
 }
 
 pub(in crate::api) fn ready() -> Operation {
