@@ -7,10 +7,12 @@
 //!
 //! Ids order things within one process's life; across nodes and clock steps they only identify.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The digits of the text form, also used by the text of API keys.
@@ -141,6 +143,21 @@ macro_rules! id_type {
                 } else {
                     self.0.serialize(serializer)
                 }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    // The first digit has 3 bits, the others 5 each.
+                    "pattern": concat!("^", $prefix, "_[0-7][0-9a-hjkmnp-tv-z]{25}$"),
+                    "description": concat!("`", $prefix, "_` and 26 characters; ids sort by the time at which they were given."),
+                })
             }
         }
 

@@ -23,6 +23,10 @@ mod credentials;
 mod dashboard;
 #[path = "it/egress.rs"]
 mod egress;
+#[path = "it/documented.rs"]
+mod documented;
+#[path = "it/error_codes.rs"]
+mod error_codes;
 #[path = "it/folder.rs"]
 mod folder;
 #[path = "it/http.rs"]
@@ -41,6 +45,8 @@ mod preview;
 mod manage;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/openapi.rs"]
+mod openapi;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/receiver.rs"]
@@ -53,6 +59,8 @@ mod routing;
 mod stats;
 #[path = "receiver/mod.rs"]
 mod scripted;
+#[path = "it/schema.rs"]
+mod schema;
 #[path = "it/sealing.rs"]
 mod sealing;
 #[path = "it/server.rs"]

@@ -9,6 +9,8 @@ mod api;
 mod clients;
 #[path = "security/hostile.rs"]
 mod hostile;
+#[path = "it/documented.rs"]
+mod documented;
 #[path = "it/http.rs"]
 mod http;
 #[path = "security/inputs.rs"]
@@ -22,6 +24,8 @@ mod process;
 #[path = "lab/program.rs"]
 #[allow(dead_code, reason = "the lab uses all of it")]
 mod program;
+#[path = "it/schema.rs"]
+mod schema;
 #[path = "it/server.rs"]
 #[allow(dead_code, reason = "the tests of the API use all of it")]
 mod server;

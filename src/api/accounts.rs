@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::body::{self, Body};
 use super::caller::Caller;
+use super::openapi::NO_CONTROLS;
 use super::page::{Listed, NO_CURSOR, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::subscriptions::{expected_version, merge, warning_json};
@@ -27,17 +29,24 @@ const FIELDS_MAX: usize = 200;
 /// Most entries of `allowed_event_types`.
 const ALLOWED_MAX: usize = 200;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewAccount {
+pub(super) struct NewAccount {
     id: AccountId,
+    /// What people call it; the id if it is left out.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 200), regex(pattern = NO_CONTROLS))]
     name: Option<String>,
+    /// What it is, by which the operator's settings keep it to families of event types; null for no kind.
     #[serde(default)]
     kind: Option<AccountKind>,
+    /// Macro names beyond the catalogue that its templates may use.
     #[serde(default)]
+    #[schemars(length(max = FIELDS_MAX), inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,63}$")))]
     fields: Vec<String>,
+    /// The event types that it may have; null: all that its kind may.
     #[serde(default)]
+    #[schemars(length(min = 1, max = ALLOWED_MAX))]
     allowed_event_types: Option<Vec<EventTypePattern>>,
 }
 
@@ -104,7 +113,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
 }
 
 /// The fields that the server sets; a caller may send back what it read.
-const READ_ONLY: [&str; 6] = ["id", "version", "created_at", "updated_at", "deleting_since", "warnings"];
+pub(super) const READ_ONLY: [&str; 6] = ["id", "version", "created_at", "updated_at", "deleting_since", "warnings"];
 
 /// `PATCH /v1/accounts/{id}`, JSON Merge Patch.
 pub(super) async fn patch(

@@ -1,8 +1,11 @@
 //! What came in, read with care: every fault is named with its place.
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
+use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
@@ -94,8 +97,20 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
+/// Lets a request through if its body is of one of these types, is empty, or says nothing of its type.
+pub(super) async fn only_media_types(media_types: &'static [&'static str], request: Request, next: Next) -> Result<Response, ApiError> {
+    let given = media_type(request.headers());
+    if request.body().is_end_stream() || !request.headers().contains_key(header::CONTENT_TYPE) || media_types.contains(&given.as_str()) {
+        return Ok(next.run(request).await);
+    }
+    let known: Vec<_> = media_types.iter().map(|known| format!("`{known}`")).collect();
+    let given: String = given.chars().take(100).collect();
+    let detail = format!("`{}` is not taken here; send {}", given.escape_debug(), known.join(" or "));
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+}
+
 /// The media type of a body, without parameters, in lower case; JSON if none is given.
 pub(super) fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    let value = headers.get(header::CONTENT_TYPE).map_or("application/json", |value| value.to_str().unwrap_or_default());
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -106,16 +107,22 @@ pub(super) async fn show(
     shown(&state.queue.registry(), &name).map(Json)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewEventType {
+pub(super) struct NewEventType {
     #[serde(rename = "type")]
     name: EventType,
+    /// What happened, for people.
     #[serde(default)]
+    #[schemars(length(max = 500), regex(pattern = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"))]
     description: String,
+    /// The family it belongs to; the first part of its name if it is left out.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[a-z0-9_]{1,64}$"))]
     family: Option<String>,
+    /// The fields that its events carry; events may carry more.
     #[serde(default)]
+    #[schemars(length(max = 200))]
     fields: Vec<DefinedField>,
 }
 

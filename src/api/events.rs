@@ -6,8 +6,10 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::body::{self, Body};
 use super::caller::{Accounts, Caller, Narrowed};
@@ -16,33 +18,47 @@ use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
-use crate::event::{Event, EventData, IdempotencyKey};
+use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey};
 use crate::id::{DeliveryId, EventId};
 use crate::queue::{Accepted, EventQuery, IncomingEvent};
 
 /// Most events in one request.
-const EVENTS_MAX: usize = 1_000;
+pub(super) const EVENTS_MAX: usize = 1_000;
 
 /// An event as callers write it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EventBody<'a> {
+#[schemars(rename = "NewEvent")]
+pub(super) struct EventBody<'a> {
+    /// Whose event.
     #[serde(borrow)]
+    #[schemars(with = "AccountId")]
     account: Cow<'a, str>,
+    /// What kind of fact it is.
     #[serde(borrow, rename = "type")]
+    #[schemars(with = "EventType")]
     event_type: Cow<'a, str>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<IdempotencyKey>")]
     key: Option<Cow<'a, str>>,
+    /// When it happened; the time of receipt if it is left out.
     #[serde(borrow, default)]
+    #[schemars(with = "Option<Timestamp>")]
     occurred_at: Option<Cow<'a, str>>,
+    /// The macro values: scalars, or lists of objects such as `items`. Numbers keep their digits as they are written.
     #[serde(borrow)]
+    #[schemars(with = "Map<String, Value>")]
     data: &'a RawValue,
 }
 
-#[derive(Debug, Serialize)]
-struct AcceptedBody {
+/// One event that was taken.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AcceptedEvent")]
+pub(super) struct AcceptedBody {
     id: EventId,
+    /// Whether its key was known; the id is then the first event's.
     duplicate: bool,
+    /// What is owed for it, one for each subscription that wants it.
     deliveries: Vec<DeliveryId>,
 }
 
@@ -52,8 +68,10 @@ impl From<Accepted> for AcceptedBody {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct AcceptedMany {
+/// Several events that were taken, in the order in which they came.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AcceptedEvents")]
+pub(super) struct AcceptedMany {
     results: Vec<AcceptedBody>,
 }
 
@@ -238,16 +256,20 @@ fn without_index(mut error: ApiError) -> ApiError {
 }
 
 /// An event as callers read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub(super) struct EventJson {
     id: EventId,
-    account: String,
+    account: AccountId,
     #[serde(rename = "type")]
-    event_type: String,
+    event_type: EventType,
     key: Option<IdempotencyKey>,
     occurred_at: Timestamp,
     received_at: Timestamp,
+    /// The macro values, with the digits of numbers as they came.
+    #[schemars(with = "Map<String, Value>")]
     data: Box<RawValue>,
+    /// Its deliveries; only of one event, not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     deliveries: Option<Vec<super::deliveries::DeliveryJson>>,
 }
@@ -257,8 +279,8 @@ impl EventJson {
         let data = RawValue::from_string(event.data.text().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
         Self {
             id: event.id,
-            account: event.account.to_string(),
-            event_type: event.event_type.to_string(),
+            account: event.account.clone(),
+            event_type: event.event_type.clone(),
             key: event.key.clone(),
             occurred_at: event.occurred_at,
             received_at: event.received_at,

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::body::{self, Body};
 use super::caller::Caller;
+use super::openapi::NO_CONTROLS;
 use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::KeyId;
 use crate::queue::{IssuedKey, Key, KeyRef, KeyScope, KeySpec};
+use crate::subscription::whole_number;
 
 /// How long a key that is rotated goes on being taken if the caller does not say, in seconds.
 const OVERLAP_DEFAULT_S: u64 = 86_400;
@@ -25,33 +27,68 @@ const OVERLAP_DEFAULT_S: u64 = 86_400;
 const OVERLAP_MAX_S: u64 = 30 * 86_400;
 
 /// A key as callers read it.
-pub(super) fn key_json(key: &Key) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "scope": key.scope,
-        "account": key.account,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "last_used_at": key.last_use.get(),
-        "prefix": key.prefix,
-    })
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
+pub(super) struct KeyJson {
+    id: KeyRef,
+    /// What people call it.
+    name: String,
+    scope: KeyScope,
+    /// Whose; null: every account's.
+    account: Option<AccountId>,
+    created_at: Timestamp,
+    /// From when on it is not taken any more; null: never.
+    expires_at: Option<Timestamp>,
+    /// When it was used last; null: never.
+    last_used_at: Option<Timestamp>,
+    /// What the text of the key begins with.
+    prefix: String,
+}
+
+impl KeyJson {
+    pub fn of(key: &Key) -> Self {
+        Self {
+            id: key.id,
+            name: key.name.clone(),
+            scope: key.scope,
+            account: key.account.clone(),
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            last_used_at: key.last_use.get(),
+            prefix: key.prefix.clone(),
+        }
+    }
+}
+
+/// A key with its text, which is shown once.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IssuedKey")]
+pub(super) struct IssuedKeyJson<'a> {
+    #[serde(flatten)]
+    shown: KeyJson,
+    /// The text of the key, which is in this answer and in no other.
+    #[serde(rename = "key")]
+    text: &'a str,
 }
 
 /// The one answer with the key's text, which nobody on the way may keep.
 fn issued(issued: &IssuedKey) -> Response {
-    let mut body = key_json(&issued.key);
-    body["key"] = json!(issued.text.expose());
+    let body = IssuedKeyJson { shown: KeyJson::of(&issued.key), text: issued.text.expose() };
     (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewKeyBody {
+#[schemars(rename = "NewKey")]
+pub(super) struct NewKeyBody {
+    /// What people call it.
+    #[schemars(length(min = 1, max = 200), regex(pattern = NO_CONTROLS))]
     name: String,
     scope: KeyScope,
+    /// Whose; needed with the scope `account`, not taken with `operator`.
     #[serde(default)]
     account: Option<AccountId>,
+    /// From when on it is not taken any more; in the future.
     #[serde(default)]
     expires_at: Option<Timestamp>,
 }
@@ -97,7 +134,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     let more = keys.len() > limit;
     keys.truncate(limit);
     let next = keys.last().filter(|_| more).map(|(id, _)| id.raw());
-    Ok(Listed::new(keys.into_iter().map(|(_, key)| key_json(key)).collect(), next))
+    Ok(Listed::new(keys.into_iter().map(|(_, key)| KeyJson::of(key)).collect(), next))
 }
 
 /// What a path names.
@@ -123,7 +160,7 @@ pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) 
         KeyRef::Operator => Some(state.gate.operator_key()),
         KeyRef::Created(id) => registry.key(id),
     };
-    key.map(|key| Json(key_json(key))).ok_or_else(|| ApiError::not_found("key", &id))
+    key.map(|key| Json(KeyJson::of(key))).ok_or_else(|| ApiError::not_found("key", &id))
 }
 
 pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
@@ -131,10 +168,13 @@ pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, Path(i
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RotateBody {
-    #[serde(default = "overlap_default_s")]
+#[schemars(rename = "KeyRotation")]
+pub(super) struct RotateBody {
+    /// For how many seconds the old key is taken, too.
+    #[serde(default = "overlap_default_s", deserialize_with = "whole_number")]
+    #[schemars(range(max = OVERLAP_MAX_S))]
     overlap_s: u64,
 }
 

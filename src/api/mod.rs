@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod caller;
 mod cloudevents;
+mod codes;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod deliveries;
@@ -25,6 +26,7 @@ mod keys;
 mod me;
 mod metrics;
 mod observe;
+mod openapi;
 mod page;
 mod presets;
 mod preview;
@@ -43,12 +45,13 @@ mod trial_event;
 
 pub use auth::Gate;
 pub use caller::Access;
+pub use codes::error_codes;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
 pub use findings::finding_json;
 pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
-pub use routes::{calls, router};
+pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,22 +5,26 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ApiError;
 use super::problem::Invalid;
 
 /// How many items a page has if the caller does not say.
-const LIMIT_DEFAULT: usize = 50;
+pub(super) const LIMIT_DEFAULT: usize = 50;
 /// How many items a page has at most.
-const LIMIT_MAX: usize = 200;
+pub(super) const LIMIT_MAX: usize = 200;
 /// Most parameters of one call.
 const PARAMETERS_MAX: usize = 50;
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub(super) struct Listed<T> {
+    /// The items, newest first.
     pub data: Vec<T>,
+    /// What to send as `cursor` for the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -112,6 +116,9 @@ impl Parameters {
         if let Some((_, (name, _))) = repeated {
             return Err(invalid_parameter(name, "it is given twice, and only one value counts; give it once"));
         }
+        if let Some((name, _)) = pairs.iter().find(|(name, value)| value.is_empty() && !name.contains('.')) {
+            return Err(invalid_parameter(name, "it has no value; give it one, or leave it out"));
+        }
         Ok(Self(pairs))
     }
 
@@ -127,7 +134,7 @@ impl Parameters {
 
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// All parameters whose names begin with `prefix`, without it.
@@ -150,10 +157,9 @@ impl Parameters {
     pub fn cursor(&self) -> Result<Option<u128>, ApiError> {
         self.get("cursor")
             .map(|text| {
-                u128::from_str_radix(text, 16)
-                    .ok()
-                    .filter(|_| text.len() == 32 && !text.starts_with('+'))
-                    .ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
+                let is_cursor = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                let raw = u128::from_str_radix(text, 16).ok().filter(|_| is_cursor);
+                raw.ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
             })
             .transpose()
     }

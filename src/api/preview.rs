@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
 use super::caller::{Accounts, Caller};
-use super::deliveries::request_json;
+use super::deliveries::RequestJson;
 use super::problem::Invalid;
 use super::routing::not_wanted;
 use super::subscriptions::{READ_ONLY, blocked_address, check_target, targets, warning_json};
@@ -24,12 +25,17 @@ use crate::request::channel::complete;
 use crate::rng::SystemRng;
 use crate::subscription::{FieldNames, RequestSpec, Subscription, SubscriptionSpec};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DraftBody {
+#[schemars(rename = "SubscriptionDraft")]
+pub(super) struct DraftBody {
+    /// The subscription. What only a saved one needs may be missing; with the `id` of a saved one its secrets are kept.
     subscription: Map<String, Value>,
+    /// What is rendered; a sample of `event_type` if it is left out.
     #[serde(default)]
+    #[schemars(with = "Option<TrialEvent>")]
     event: Option<Box<RawValue>>,
+    /// The type whose sample is rendered.
     #[serde(default)]
     event_type: Option<EventType>,
 }
@@ -120,7 +126,7 @@ pub(super) async fn preview(State(state): State<ApiState>, caller: Caller, body:
     let trial = trial(&state, &subscription, &names, event_type, data);
     Ok(Json(match trial.build(&*state.clock) {
         Ok(_) => match trial.preview(&*state.clock) {
-            Ok(request) => answer(Some(request_json(&request)), json!([]), warnings, wanted),
+            Ok(request) => answer(Some(json!(RequestJson::of(&request))), json!([]), warnings, wanted),
             Err(failure) => answer(None, json!([Invalid::new("", "not_sendable", failure.detail)]), warnings, wanted),
         },
         Err(error) => answer(None, json!([build_fault(error, &subscription.spec.request)]), warnings, wanted),

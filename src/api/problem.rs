@@ -2,9 +2,10 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::observe;
+use super::{codes, observe};
 use crate::subscription::FieldError;
 use crate::template::Finding;
 
@@ -12,7 +13,7 @@ use crate::template::Finding;
 const TEXT_CHARACTERS_MAX: usize = 500;
 
 /// A problem: what went wrong, and what to do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Problem {
     /// A URI that names the kind of problem; `docs/errors.md` has a paragraph for each code.
     #[serde(rename = "type")]
@@ -37,7 +38,8 @@ pub struct Problem {
 }
 
 /// One fault of the input.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Fault")]
 pub struct Invalid {
     /// JSON pointer to the value.
     pub pointer: String,
@@ -51,7 +53,7 @@ pub struct Invalid {
 }
 
 /// A place in a template, lines and columns from 1.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Place {
     line: usize,
     column: usize,
@@ -65,6 +67,7 @@ impl Problem {
     /// A problem without details of the input.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(codes::is_known(code, status), "`{code}` with {status} is not in the table of codes");
         Self {
             kind: format!("urn:postrider:error:{code}"),
             title: status.canonical_reason().unwrap_or("Error").into(),

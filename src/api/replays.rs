@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,20 +25,41 @@ const DRY_RUN_WAIT: Duration = Duration::from_secs(5);
 /// Slowest and fastest pace.
 const PER_SECOND: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewReplay {
+pub(super) struct NewReplay {
+    /// Whose deliveries.
     subscription: SubscriptionId,
+    /// Which decided deliveries.
     #[serde(default = "dead")]
+    #[schemars(with = "Vec<DecidedState>", length(min = 1))]
     states: Vec<StateName>,
+    /// Only those created at or after.
     #[serde(default)]
     since: Option<Timestamp>,
+    /// Only those created before.
     #[serde(default)]
     until: Option<Timestamp>,
+    /// Most deliveries that are made due in a second; null for as fast as the receiver takes them.
     #[serde(default)]
+    #[schemars(range(min = 0.01, max = 10_000.0))]
     per_second: Option<f64>,
+    /// Whether it only counts.
     #[serde(default)]
     dry_run: bool,
+}
+
+/// The states in which a delivery is decided.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it stands for its schema; the states are read with all others, for a better error")]
+enum DecidedState {
+    /// The receiver took it.
+    Delivered,
+    /// Given up.
+    Dead,
+    /// Ended by a person, or with its subscription.
+    Cancelled,
 }
 
 fn dead() -> Vec<StateName> {

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,26 +11,32 @@ use super::problem::Invalid;
 use super::{ApiError, ApiState};
 use crate::attempt::{Exchange, ReceivedResponse};
 use crate::delivery::{Verdict, judge};
-use crate::subscription::{ResponseRule, RetryProfile};
+use crate::subscription::{RULE_BYTES_MAX, ResponseRule, RetryProfile, whole_number};
 
 /// How much of a body the rules look at; the same as of a real answer.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CheckBody {
+#[schemars(rename = "ResponseCheck")]
+pub(super) struct CheckBody {
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     success_response: Option<String>,
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     error_response: Option<String>,
     #[serde(default)]
     profile: RetryProfile,
     response: Response,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseDraft")]
 struct Response {
+    #[serde(deserialize_with = "whole_number")]
+    #[schemars(range(min = 100, max = 599))]
     status: u16,
     #[serde(default)]
     headers: Vec<Header>,
@@ -37,8 +44,9 @@ struct Response {
     body: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseHeader")]
 struct Header {
     name: String,
     value: String,

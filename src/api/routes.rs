@@ -1,4 +1,5 @@
-//! Every call of the API with the keys it takes. The router is built from this table and from nothing else.
+//! Every call of the API with the keys it takes and its description. The router and the OpenAPI document are
+//! built from this table and from nothing else.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -10,9 +11,11 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::caller::Access;
+use super::openapi::calls;
+use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, deliveries, error, event_types, events, export, health, keys, me, metrics, observe, page,
-    presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, metrics, observe,
+    page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -21,31 +24,32 @@ pub(super) struct Route {
     path: &'static str,
     access: Access,
     handler: MethodRouter<ApiState>,
+    describe: fn() -> Operation,
 }
 
 impl Route {
-    const fn new(method: Method, path: &'static str, handler: MethodRouter<ApiState>) -> Self {
-        Self { method, path, access: Access::Keyed, handler }
+    const fn new(method: Method, path: &'static str, handler: MethodRouter<ApiState>, describe: fn() -> Operation) -> Self {
+        Self { method, path, access: Access::Keyed, handler, describe }
     }
 
-    fn get<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
-        Self::new(Method::GET, path, get(handler))
+    fn get<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>, describe: fn() -> Operation) -> Self {
+        Self::new(Method::GET, path, get(handler), describe)
     }
 
-    fn post<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
-        Self::new(Method::POST, path, post(handler))
+    fn post<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>, describe: fn() -> Operation) -> Self {
+        Self::new(Method::POST, path, post(handler), describe)
     }
 
-    fn put<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
-        Self::new(Method::PUT, path, put(handler))
+    fn put<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>, describe: fn() -> Operation) -> Self {
+        Self::new(Method::PUT, path, put(handler), describe)
     }
 
-    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
-        Self::new(Method::PATCH, path, patch(handler))
+    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>, describe: fn() -> Operation) -> Self {
+        Self::new(Method::PATCH, path, patch(handler), describe)
     }
 
-    fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>) -> Self {
-        Self::new(Method::DELETE, path, delete(handler))
+    fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, ApiState>, describe: fn() -> Operation) -> Self {
+        Self::new(Method::DELETE, path, delete(handler), describe)
     }
 
     /// The same call for these keys.
@@ -59,60 +63,69 @@ impl Route {
 fn routes() -> Vec<Route> {
     use Access::{Open, Operator, Pure};
     vec![
-        Route::get("/healthz", health::live).access(Open),
-        Route::get("/readyz", health::ready).access(Open),
-        Route::get("/metrics", metrics::show).access(Open),
-        Route::get("/v1/me", me::show),
-        Route::get("/v1/keys", keys::list).access(Operator),
-        Route::post("/v1/keys", keys::create).access(Operator),
-        Route::get("/v1/keys/{id}", keys::show).access(Operator),
-        Route::delete("/v1/keys/{id}", keys::delete).access(Operator),
-        Route::post("/v1/keys/{id}/rotate", keys::rotate).access(Operator),
-        Route::get("/v1/audit", audit::list),
-        Route::get("/v1/accounts", accounts::list),
-        Route::post("/v1/accounts", accounts::create).access(Operator),
-        Route::get("/v1/accounts/{id}", accounts::show),
-        Route::patch("/v1/accounts/{id}", accounts::patch).access(Operator),
-        Route::delete("/v1/accounts/{id}", accounts::delete).access(Operator),
-        Route::get("/v1/export", export::export).access(Operator),
-        Route::get("/v1/events", events::list),
-        Route::post("/v1/events", events::create),
-        Route::get("/v1/events/{id}", events::show),
-        Route::get("/v1/subscriptions", subscriptions::list),
-        Route::post("/v1/subscriptions", subscriptions::create),
-        Route::get("/v1/subscriptions/{id}", subscriptions::show),
-        Route::put("/v1/subscriptions/{id}", subscriptions::replace),
-        Route::patch("/v1/subscriptions/{id}", subscriptions::patch),
-        Route::delete("/v1/subscriptions/{id}", subscriptions::delete),
-        Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause),
-        Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume),
-        Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing),
-        Route::post("/v1/subscriptions/{id}/test", subscriptions::test),
-        Route::get("/v1/stats", stats::show),
-        Route::get("/v1/replays", replays::list),
-        Route::post("/v1/replays", replays::create),
-        Route::get("/v1/replays/{id}", replays::show),
-        Route::post("/v1/replays/{id}/cancel", replays::cancel),
-        Route::get("/v1/deliveries", deliveries::list),
-        Route::get("/v1/deliveries/{id}", deliveries::show),
-        Route::post("/v1/deliveries/{id}/retry", deliveries::retry),
-        Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel),
-        Route::get("/v1/events/{id}/routing", routing::show),
-        Route::get("/v1/addresses", addresses::show),
-        Route::get("/v1/event-types", event_types::list),
-        Route::post("/v1/event-types", event_types::create).access(Operator),
-        Route::get("/v1/event-types/{type}", event_types::show),
-        Route::delete("/v1/event-types/{type}", event_types::delete).access(Operator),
-        Route::get("/v1/event-types/{type}/sample", event_types::sample),
-        Route::post("/v1/templates/check", templates::check).access(Pure),
-        Route::post("/v1/templates/render", templates::render).access(Pure),
-        Route::post("/v1/templates/import", templates::import_text).access(Pure),
-        Route::get("/v1/presets", presets::list),
-        Route::get("/v1/presets/{name}", presets::show),
-        Route::post("/v1/subscriptions/preview", preview::preview).access(Pure),
-        Route::post("/v1/subscriptions/test", preview::test),
-        Route::post("/v1/responses/check", responses::check).access(Pure),
+        Route::get("/healthz", health::live, calls::server::live).access(Open),
+        Route::get("/readyz", health::ready, calls::server::ready).access(Open),
+        Route::get("/openapi.json", openapi::show, calls::server::openapi).access(Open),
+        Route::get("/docs", openapi::read, calls::server::docs).access(Open),
+        Route::get("/metrics", metrics::show, calls::server::metrics).access(Open),
+        Route::get("/v1/me", me::show, calls::keys::me),
+        Route::get("/v1/keys", keys::list, calls::keys::list).access(Operator),
+        Route::post("/v1/keys", keys::create, calls::keys::create).access(Operator),
+        Route::get("/v1/keys/{id}", keys::show, calls::keys::show).access(Operator),
+        Route::delete("/v1/keys/{id}", keys::delete, calls::keys::delete).access(Operator),
+        Route::post("/v1/keys/{id}/rotate", keys::rotate, calls::keys::rotate).access(Operator),
+        Route::get("/v1/audit", audit::list, calls::keys::audit),
+        Route::get("/v1/accounts", accounts::list, calls::accounts::list),
+        Route::post("/v1/accounts", accounts::create, calls::accounts::create).access(Operator),
+        Route::get("/v1/accounts/{id}", accounts::show, calls::accounts::show),
+        Route::patch("/v1/accounts/{id}", accounts::patch, calls::accounts::patch).access(Operator),
+        Route::delete("/v1/accounts/{id}", accounts::delete, calls::accounts::delete).access(Operator),
+        Route::get("/v1/export", export::export, calls::server::export).access(Operator),
+        Route::get("/v1/events", events::list, calls::events::list),
+        Route::post("/v1/events", events::create, calls::events::create),
+        Route::get("/v1/events/{id}", events::show, calls::events::show),
+        Route::get("/v1/subscriptions", subscriptions::list, calls::subscriptions::list),
+        Route::post("/v1/subscriptions", subscriptions::create, calls::subscriptions::create),
+        Route::get("/v1/subscriptions/{id}", subscriptions::show, calls::subscriptions::show),
+        Route::put("/v1/subscriptions/{id}", subscriptions::replace, calls::subscriptions::replace),
+        Route::patch("/v1/subscriptions/{id}", subscriptions::patch, calls::subscriptions::patch),
+        Route::delete("/v1/subscriptions/{id}", subscriptions::delete, calls::subscriptions::delete),
+        Route::post("/v1/subscriptions/{id}/pause", subscriptions::pause, calls::subscriptions::pause),
+        Route::post("/v1/subscriptions/{id}/resume", subscriptions::resume, calls::subscriptions::resume),
+        Route::post("/v1/subscriptions/{id}/signing/rotate", subscriptions::rotate_signing, calls::subscriptions::rotate_signing),
+        Route::post("/v1/subscriptions/{id}/test", subscriptions::test, calls::subscriptions::test),
+        Route::get("/v1/stats", stats::show, calls::stats::show),
+        Route::get("/v1/replays", replays::list, calls::replays::list),
+        Route::post("/v1/replays", replays::create, calls::replays::create),
+        Route::get("/v1/replays/{id}", replays::show, calls::replays::show),
+        Route::post("/v1/replays/{id}/cancel", replays::cancel, calls::replays::cancel),
+        Route::get("/v1/deliveries", deliveries::list, calls::deliveries::list),
+        Route::get("/v1/deliveries/{id}", deliveries::show, calls::deliveries::show),
+        Route::post("/v1/deliveries/{id}/retry", deliveries::retry, calls::deliveries::retry),
+        Route::post("/v1/deliveries/{id}/cancel", deliveries::cancel, calls::deliveries::cancel),
+        Route::get("/v1/events/{id}/routing", routing::show, calls::events::routing),
+        Route::get("/v1/addresses", addresses::show, calls::server::addresses),
+        Route::get("/v1/event-types", event_types::list, calls::event_types::list),
+        Route::post("/v1/event-types", event_types::create, calls::event_types::create).access(Operator),
+        Route::get("/v1/event-types/{type}", event_types::show, calls::event_types::show),
+        Route::delete("/v1/event-types/{type}", event_types::delete, calls::event_types::delete).access(Operator),
+        Route::get("/v1/event-types/{type}/sample", event_types::sample, calls::event_types::sample),
+        Route::post("/v1/templates/check", templates::check, calls::templates::check).access(Pure),
+        Route::post("/v1/templates/render", templates::render, calls::templates::render).access(Pure),
+        Route::post("/v1/templates/import", templates::import_text, calls::templates::import).access(Pure),
+        Route::get("/v1/presets", presets::list, calls::templates::list_presets),
+        Route::get("/v1/presets/{name}", presets::show, calls::templates::show_preset),
+        Route::post("/v1/subscriptions/preview", preview::preview, calls::subscriptions::preview).access(Pure),
+        Route::post("/v1/subscriptions/test", preview::test, calls::subscriptions::test_draft),
+        Route::post("/v1/responses/check", responses::check, calls::templates::check_response).access(Pure),
     ]
+}
+
+/// The API's description, an OpenAPI 3.1 document.
+#[must_use]
+pub fn openapi_document() -> serde_json::Value {
+    let described = |Route { method, path, access, describe, .. }| Described { method, path, access, operation: describe() };
+    openapi::document(&routes().into_iter().map(described).collect::<Vec<_>>())
 }
 
 /// Every call with the keys it takes.
@@ -131,7 +144,13 @@ pub(super) fn declared_path(path: &str) -> Option<&'static str> {
 pub fn router(state: ApiState) -> Router {
     let body_bytes_max = state.body_bytes_max;
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in routes() {
+    for Route { path, access, handler, describe, .. } in routes() {
+        let handler = match describe().media_types() {
+            MediaTypes::Only(media_types) => {
+                handler.route_layer(axum::middleware::from_fn(move |request, next| body::only_media_types(media_types, request, next)))
+            }
+            MediaTypes::Any => handler,
+        };
         let handler = match access {
             Access::Open => handler,
             Access::Keyed | Access::Pure | Access::Operator => {

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, Body};
 use super::caller::{Caller, Narrowed};
-use super::page::{Listed, Parameters};
+use super::page::{Listed, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
@@ -27,6 +28,7 @@ use crate::rng::SystemRng;
 use crate::secret::Secret;
 use crate::subscription::{
     CredentialsSpec, FieldError, SignatureVersion, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionWarning, shown_header,
+    whole_number,
 };
 
 fn subscription_json(state: &ApiState, subscription: &Subscription) -> Value {
@@ -196,18 +198,26 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     Ok(changed(&state, StatusCode::CREATED, &change, signing_secret.as_ref()))
 }
 
+fn state_named(text: &str) -> Result<SubscriptionState, ApiError> {
+    match text {
+        "active" => Ok(SubscriptionState::Active),
+        "paused" => Ok(SubscriptionState::Paused),
+        _ => Err(invalid_parameter("state", "use `active` or `paused`")),
+    }
+}
+
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["account", "state", "limit", "cursor"])?;
     let registry = state.queue.registry();
     let account = caller.narrow(&registry, parameters.parse("account")?);
-    let states: Vec<&str> = parameters.all("state").collect();
+    let states: Vec<SubscriptionState> = parameters.all("state").map(state_named).collect::<Result<_, _>>()?;
     let before = parameters.cursor()?.map(SubscriptionId::from_raw);
     let limit = parameters.limit()?;
     let Narrowed::To(account) = account else { return Ok(Listed::empty()) };
     let mut subscriptions: Vec<_> = registry
         .subscriptions()
         .filter(|subscription| account.as_ref().is_none_or(|account| *account == subscription.spec.account))
-        .filter(|subscription| states.is_empty() || states.iter().any(|wanted| json!(subscription.spec.state) == *wanted))
+        .filter(|subscription| states.is_empty() || states.contains(&subscription.spec.state))
         .filter(|subscription| before.is_none_or(|before| subscription.id < before))
         .collect();
     subscriptions.sort_by_key(|subscription| std::cmp::Reverse(subscription.id));
@@ -341,10 +351,13 @@ pub(super) async fn resume(State(state): State<ApiState>, caller: Caller, Path(i
 /// Longest overlap of two signing keys, in seconds: 30 days.
 const OVERLAP_MAX_S: u64 = 30 * 86_400;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct RotateBody {
-    /// For how long the present key signs too.
+#[schemars(rename = "SigningRotation")]
+pub(super) struct RotateBody {
+    /// For how many seconds the present key signs, too.
+    #[serde(deserialize_with = "whole_number")]
+    #[schemars(range(max = OVERLAP_MAX_S))]
     overlap_s: u64,
     /// The new key; none to have one drawn.
     secret: Option<Secret>,
@@ -387,10 +400,13 @@ pub(super) async fn rotate_signing(
     Ok(changed(&state, StatusCode::OK, &change, shown.as_ref()))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TestBody {
+#[schemars(rename = "SubscriptionTest")]
+pub(super) struct TestBody {
+    /// What is rendered; a sample of the first event type if it is left out.
     #[serde(default)]
+    #[schemars(with = "Option<TrialEvent>")]
     event: Option<Box<RawValue>>,
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -19,9 +20,10 @@ use crate::subscription::{EventNames, FieldNames};
 use crate::template::{Code, Engine, Finding, Format, Names, Options, Style, Template, Values, import};
 
 /// What both calls about one template take.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct TemplateBody {
+#[schemars(rename = "TemplateDraft")]
+pub(super) struct TemplateBody {
     #[serde(default)]
     engine: Engine,
     format: Format,
@@ -30,11 +32,14 @@ struct TemplateBody {
     #[serde(default)]
     account: Option<AccountId>,
     #[serde(default)]
+    #[schemars(with = "Option<TrialEvent>")]
     event: Option<Box<RawValue>>,
     #[serde(default)]
     event_type: Option<EventType>,
     /// Warnings that are not reported, by code.
+    /// Codes of warnings that are not to be reported.
     #[serde(default)]
+    #[schemars(with = "Vec<Code>")]
     silence: Vec<String>,
 }
 
@@ -213,11 +218,13 @@ fn line_and_column(source: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ImportBody {
+#[schemars(rename = "TemplateImport")]
+pub(super) struct ImportBody {
     text: String,
     #[serde(default)]
+    #[schemars(with = "Option<Style>")]
     from: Option<String>,
     #[serde(default)]
     account: Option<AccountId>,

@@ -1,7 +1,9 @@
 //! The event of a trial: what a caller gave, or a sample of a type.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -29,6 +31,19 @@ pub(super) struct TrialEvent {
     #[serde(default)]
     #[expect(dead_code, reason = "taken, so that an event need not be changed to be tried")]
     occurred_at: Option<String>,
+}
+
+impl JsonSchema for TrialEvent {
+    fn schema_name() -> Cow<'static, str> {
+        "TrialEvent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "An event as it is reported, of which every part may be left out, or bare data: an object without an object `data`.",
+        })
+    }
 }
 
 impl TrialEvent {

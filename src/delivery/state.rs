@@ -17,6 +17,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Outcome;
@@ -86,7 +87,7 @@ pub enum DeliveryState {
 }
 
 /// Why a delivery was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadReason {
     /// The receiver refused it for good.
@@ -98,18 +99,18 @@ pub enum DeadReason {
 }
 
 /// The name of a state, as in the API, in filters and counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StateName {
-    /// See [`DeliveryState::Pending`].
+    /// Owed: it is sent when it is due.
     Pending,
-    /// See [`DeliveryState::Leased`].
+    /// In flight.
     Leased,
-    /// See [`DeliveryState::Delivered`].
+    /// The receiver took it.
     Delivered,
-    /// See [`DeliveryState::Dead`].
+    /// Given up, kept for a person, who may retry it.
     Dead,
-    /// See [`DeliveryState::Cancelled`].
+    /// Ended by a person, or with its subscription.
     Cancelled,
 }
 

@@ -1,9 +1,11 @@
 //! Names given by callers: accounts, event types and the patterns that match types.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::catalogue;
@@ -29,7 +31,7 @@ fn shortened(text: &str) -> String {
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $valid:ident, $error:path) => {
+    ($(#[$doc:meta])* $name:ident, $valid:ident, $error:path, $schema:tt) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -67,6 +69,16 @@ macro_rules! name_type {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
@@ -78,11 +90,18 @@ macro_rules! name_type {
 
 name_type!(
     /// The caller's id of an account: 1 to 64 of `A-Z a-z 0-9 - _`.
-    AccountId, is_account_id, NameError::Account
+    AccountId, is_account_id, NameError::Account,
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The caller's id of an account."}
 );
 name_type!(
     /// The dotted name of an event type, such as `action.tracked`.
-    EventType, is_event_type, NameError::EventType
+    EventType, is_event_type, NameError::EventType,
+    {
+        "type": "string",
+        "maxLength": 100,
+        "pattern": "^[a-z0-9_]+(\\.[a-z0-9_]+){1,4}$",
+        "description": "The dotted name of an event type, such as `action.tracked`.",
+    }
 );
 
 impl EventType {
@@ -167,6 +186,21 @@ impl fmt::Display for EventTypePattern {
 impl Serialize for EventTypePattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for EventTypePattern {
+    fn schema_name() -> Cow<'static, str> {
+        "EventTypePattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 100,
+            "pattern": r"^(\*|([a-z0-9_]+\.)+\*|[a-z0-9_]+(\.[a-z0-9_]+){1,4})$",
+            "description": "An event type, a family such as `action.*`, or `*`. Wildcards leave out types that must be named.",
+        })
     }
 }
 

@@ -4,11 +4,13 @@
 //! a key that was copied wrongly is told from one that is not known. Only the text's SHA-256 is kept:
 //! the bits are too many to be guessed, so that a slow hash would add nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -29,7 +31,7 @@ const CHECKSUM_LENGTH: usize = 6;
 const PREFIX_LENGTH: usize = 8;
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyScope {
     /// Everything, for every account.
@@ -70,6 +72,20 @@ impl FromStr for KeyRef {
 impl Serialize for KeyRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for KeyRef {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^key_(operator|[0-7][0-9a-hjkmnp-tv-z]{25})$",
+            "description": "`key_` and 26 characters, or `key_operator` for the key of the file `operator.key`.",
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::credentials::check_credentials;
 use super::signing::check_signing;
 use super::spec::{
-    ATTEMPTS_MAX, BodyFormat, FilterValues, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec, Scope,
-    SubscriptionSpec, TIMEOUT_MAX_MS,
+    ATTEMPTS_MAX, BodyFormat, FilterValues, HEADERS_MAX, MINIMUM_DELAY_MAX_S, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN, RetrySpec,
+    Scope, SubscriptionSpec, TIMEOUT_MAX_MS,
 };
 use super::tls::check_tls;
 use super::{FieldNames, Filter, ResponseRule, SubscriptionRules};
@@ -16,18 +16,16 @@ use crate::template::{self, Finding, Format, Part, Template};
 
 /// Most characters of a subscription's name.
 const NAME_CHARACTERS_MAX: usize = 200;
-/// Most headers of a request.
-const HEADERS_MAX: usize = 50;
 /// Most entries of `event_types`.
-const EVENT_TYPES_MAX: usize = 100;
+pub(super) const EVENT_TYPES_MAX: usize = 100;
 /// Most fields of `where`, and most values of one field.
 const FILTER_FIELDS_MAX: usize = 50;
-const FILTER_VALUES_MAX: usize = 1_000;
+pub(super) const FILTER_VALUES_MAX: usize = 1_000;
 /// Most bytes of a field's name, and of a value, in `where`.
 const FILTER_NAME_BYTES_MAX: usize = 64;
 const FILTER_VALUE_BYTES_MAX: usize = 1_024;
 /// Most entries of `silence`.
-const SILENCE_MAX: usize = 100;
+pub(super) const SILENCE_MAX: usize = 100;
 /// Most bytes of a subscription as JSON: what is kept in memory of it.
 const SPEC_BYTES_MAX: usize = 256 * 1_024;
 

@@ -1,12 +1,13 @@
 //! By what a receiver knows us: the form in which callers write it, and what is wrong with it.
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::check::{Faults, is_header_name, is_reserved_header};
 use super::signing::SIGNATURE_HEADERS;
-use super::spec::SubscriptionSpec;
+use super::spec::{HasSecret, SubscriptionSpec};
 use super::target::literal_target;
 use crate::secret::Secret;
 
@@ -18,18 +19,20 @@ const NAME_BYTES_MAX: usize = 1024;
 const TOKEN_URL_BYTES_MAX: usize = 2 * 1024;
 
 /// What a request proves its sender with. The secret parts are written and never read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum CredentialsSpec {
     /// `Authorization: Basic`. Source: RFC 7617.
     Basic {
         /// The user's name; no colon.
+        #[schemars(length(max = NAME_BYTES_MAX))]
         username: String,
         /// Never shown.
         #[serde(default, skip_serializing)]
         password: Option<Secret>,
         /// What an answer says; ignored when it is sent back.
         #[serde(default, skip_serializing)]
+        #[schemars(!skip_serializing, with = "HasSecret")]
         has_secret: IgnoredAny,
     },
     /// `Authorization: Bearer`. Source: RFC 6750.
@@ -39,6 +42,7 @@ pub enum CredentialsSpec {
         token: Option<Secret>,
         /// What an answer says; ignored when it is sent back.
         #[serde(default, skip_serializing)]
+        #[schemars(!skip_serializing, with = "HasSecret")]
         has_secret: IgnoredAny,
     },
     /// A header of the receiver's choice.
@@ -50,6 +54,7 @@ pub enum CredentialsSpec {
         value: Option<Secret>,
         /// What an answer says; ignored when it is sent back.
         #[serde(default, skip_serializing)]
+        #[schemars(!skip_serializing, with = "HasSecret")]
         has_secret: IgnoredAny,
     },
     /// A token that is fetched with client credentials. Source: RFC 6749, section 4.4.
@@ -72,12 +77,13 @@ pub enum CredentialsSpec {
         client_authentication: ClientAuthentication,
         /// What an answer says; ignored when it is sent back.
         #[serde(default, skip_serializing)]
+        #[schemars(!skip_serializing, with = "HasSecret")]
         has_secret: IgnoredAny,
     },
 }
 
 /// Where client id and secret stand in the request for a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuthentication {
     /// In the header `Authorization`.

@@ -1,5 +1,6 @@
 //! The ready-made templates of `templates/`, one for each kind of receiver.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::RequestSpec;
@@ -44,7 +45,7 @@ pub struct Preset {
 }
 
 /// A literal in capitals that the user must replace.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PresetParameter {
     /// The literal.
@@ -56,7 +57,7 @@ pub struct PresetParameter {
 }
 
 /// A limit of the receiver.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PresetLimit {
     /// The receiver's parameter.
@@ -66,7 +67,7 @@ pub struct PresetLimit {
 }
 
 /// A known answer of the receiver.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PresetReply {
     /// The status.

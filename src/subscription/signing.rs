@@ -1,10 +1,11 @@
 //! Whether and how requests are signed: the form in which callers write it, and what is wrong with it.
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
-use super::spec::{Method, SubscriptionSpec};
+use super::spec::{HasSecret, Method, SubscriptionSpec};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -14,7 +15,7 @@ pub const SIGNATURE_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "we
 pub const SIGNATURE_PARAMETERS: [&str; 3] = ["webhook_id", "webhook_timestamp", "webhook_signature"];
 
 /// How the requests of a subscription are signed, by Standard Webhooks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SigningSpec {
     /// The kind of signature.
@@ -37,11 +38,12 @@ pub struct SigningSpec {
     pub previous_until: Option<Timestamp>,
     /// What an answer says; ignored when it is sent back.
     #[serde(default, skip_serializing)]
+    #[schemars(!skip_serializing, with = "HasSecret")]
     pub has_secret: IgnoredAny,
 }
 
 /// The kinds of signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureVersion {
     /// HMAC-SHA256 with a secret that sender and receiver share.
@@ -52,7 +54,7 @@ pub enum SignatureVersion {
 }
 
 /// Where a signature stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureForm {
     /// In the query of GET and DELETE, in headers otherwise.

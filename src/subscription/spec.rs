@@ -1,10 +1,14 @@
 //! The JSON form of a subscription: every field with its default.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::check::{EVENT_TYPES_MAX, FILTER_VALUES_MAX, SILENCE_MAX};
 use super::credentials::CredentialsSpec;
+use super::response_rule::RULE_BYTES_MAX;
 use super::signing::SigningSpec;
 use super::tls::TlsSpec;
 use crate::event::{AccountId, EventType, EventTypePattern};
@@ -20,16 +24,24 @@ pub const REQUESTS_PER_SECOND_MAX: f64 = 10_000.0;
 pub const TIMEOUT_MAX_MS: u64 = 60_000;
 /// Most `retry.attempts`, and most entries of `retry.schedule_s`.
 pub const ATTEMPTS_MAX: u32 = 100;
+/// Most headers of a request.
+pub const HEADERS_MAX: usize = 50;
+/// What has no control characters, as a pattern.
+pub(crate) const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// A header's name, as a pattern.
+const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$";
 
 /// A subscription as callers write and read it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionSpec {
     /// Whose events.
     pub account: AccountId,
     /// What people call it; 1 to 200 characters.
+    #[schemars(length(min = 1, max = 200), regex(pattern = NO_CONTROLS))]
     pub name: String,
     /// Types, families such as `action.*`, or `*`; at least one.
+    #[schemars(with = "Vec<EventTypePattern>", length(min = 1, max = EVENT_TYPES_MAX))]
     pub event_types: Vec<String>,
     /// Whether it hears of everything, or only of what happens first.
     #[serde(default)]
@@ -50,21 +62,26 @@ pub struct SubscriptionSpec {
     pub tls: Option<TlsSpec>,
     /// Least time between `occurred_at` and the first attempt, in seconds.
     #[serde(default, serialize_with = "plain::one")]
+    #[schemars(range(min = 0, max = MINIMUM_DELAY_MAX_S))]
     pub minimum_delay_s: f64,
     /// Ceiling over every second; null for none.
     #[serde(default, serialize_with = "plain::some")]
+    #[schemars(range(min = REQUESTS_PER_SECOND_MIN, max = REQUESTS_PER_SECOND_MAX))]
     pub max_requests_per_second: Option<f64>,
     /// Which requests the ceiling counts.
     #[serde(default)]
     pub rate_scope: RateScope,
     /// What makes a response a success; null for the status alone.
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     pub success_response: Option<String>,
     /// What makes a response a refusal for good; null for the status alone.
     #[serde(default)]
+    #[schemars(length(min = 1, max = RULE_BYTES_MAX))]
     pub error_response: Option<String>,
     /// Time for a whole call, in milliseconds.
-    #[serde(default = "default_timeout_ms")]
+    #[serde(default = "default_timeout_ms", deserialize_with = "whole_number")]
+    #[schemars(range(min = 1, max = TIMEOUT_MAX_MS))]
     pub timeout_ms: u64,
     /// When to try again.
     #[serde(default)]
@@ -77,6 +94,7 @@ pub struct SubscriptionSpec {
     pub state: SubscriptionState,
     /// Lints of the templates that are not to be reported, by code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = SILENCE_MAX))]
     pub silence: Vec<String>,
 }
 
@@ -84,6 +102,23 @@ pub struct SubscriptionSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FilterValues(pub Vec<String>);
+
+impl JsonSchema for FilterValues {
+    fn schema_name() -> Cow<'static, str> {
+        "FilterValues".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            return json_schema!({"type": "array", "items": {"type": "string"}, "description": "The values a field may hold, as text."});
+        }
+        let one = json_schema!({"type": ["string", "number", "boolean"]});
+        json_schema!({
+            "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": FILTER_VALUES_MAX}],
+            "description": "The values a field may hold, compared as text; one value may be written without a list.",
+        })
+    }
+}
 
 impl<'de> Deserialize<'de> for FilterValues {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -101,17 +136,36 @@ impl<'de> Deserialize<'de> for FilterValues {
     }
 }
 
+/// The schema of `has_secret`, which the server sets in answers and leaves as it is in requests.
+pub(super) struct HasSecret;
+
+impl JsonSchema for HasSecret {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HasSecret".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() { json_schema!({"type": "boolean"}) } else { json_schema!({}) }
+    }
+}
+
 /// What is sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestSpec {
     /// The HTTP method.
     #[serde(default)]
     pub method: Method,
     /// Template of the URL.
+    #[schemars(regex(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://"))]
     pub url: String,
     /// Headers whose values are templates.
     #[serde(default)]
+    #[schemars(length(max = HEADERS_MAX))]
     pub headers: Vec<HeaderSpec>,
     /// The form of the body.
     #[serde(default)]
@@ -131,30 +185,34 @@ pub struct RequestSpec {
 }
 
 /// One header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderSpec {
     /// Its name.
+    #[schemars(regex(pattern = HEADER_NAME))]
     pub name: String,
     /// Template of its value.
     pub value: String,
 }
 
 /// When a delivery is tried again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetrySpec {
     /// Most requests for one delivery, the first included.
-    #[serde(default = "default_attempts")]
+    #[serde(default = "default_attempts", deserialize_with = "whole_number")]
+    #[schemars(range(min = 1, max = ATTEMPTS_MAX))]
     pub attempts: u32,
     /// The wait after each attempt, in seconds; the last entry repeats. Not used with `exponential`.
     #[serde(default = "default_schedule_s", serialize_with = "plain::many")]
+    #[schemars(length(max = ATTEMPTS_MAX), inner(range(min = 0, max = MINIMUM_DELAY_MAX_S)))]
     pub schedule_s: Vec<f64>,
     /// A rule in place of the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exponential: Option<ExponentialSpec>,
     /// Largest share by which a wait is lengthened, 0 to 1.
     #[serde(default = "default_jitter", serialize_with = "plain::one")]
+    #[schemars(range(min = 0, max = 1))]
     pub jitter: f64,
     /// Which responses are final.
     #[serde(default)]
@@ -162,24 +220,27 @@ pub struct RetrySpec {
 }
 
 /// Waits that grow by a factor.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExponentialSpec {
     /// The wait after the first attempt, in seconds.
     #[serde(serialize_with = "plain::one")]
+    #[schemars(range(min = 0.001, max = MINIMUM_DELAY_MAX_S))]
     pub initial_s: f64,
     /// What each wait is multiplied by to give the next; 1 to 10.
     #[serde(default = "default_factor", serialize_with = "plain::one")]
+    #[schemars(range(min = 1, max = 10))]
     pub factor: f64,
     /// The longest wait, in seconds.
     #[serde(default = "default_wait_max_s", serialize_with = "plain::one")]
+    #[schemars(range(min = 0.001, max = MINIMUM_DELAY_MAX_S))]
     pub max_s: f64,
 }
 
 macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident, $case:literal { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = $case)]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
     };
@@ -341,6 +402,19 @@ const fn is_no(value: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_yes(value: &bool) -> bool {
     *value
+}
+
+/// Reads a whole number, also one that is written with a point, such as `284.0`.
+///
+/// JSON has one kind of number, and some languages write every number so.
+///
+/// # Errors
+/// The number has a fraction, or does not fit.
+pub fn whole_number<'de, D: serde::Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    let is_exact = number.fract() == 0.0 && (0.0..9e15).contains(&number);
+    let whole = is_exact.then(|| T::try_from(number as u64).ok()).flatten();
+    whole.ok_or_else(|| serde::de::Error::custom(format_args!("`{number}` is not a whole number that fits here")))
 }
 
 /// Writes numbers as people do: `60`, not `60.0`.

@@ -2,17 +2,18 @@
 //!
 //! What is in the PEM texts is read in `request/send`; here are only their form and the rules between them.
 
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
-use super::spec::SubscriptionSpec;
+use super::spec::{HasSecret, SubscriptionSpec};
 use super::target::literal_target;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 /// How a subscription's TLS connections differ from the usual.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSpec {
     /// Our certificate and those between it and its authority, PEM.
@@ -29,6 +30,7 @@ pub struct TlsSpec {
     pub client_certificate_expires_at: Option<Timestamp>,
     /// What an answer says; ignored when it is sent back.
     #[serde(default, skip_serializing)]
+    #[schemars(!skip_serializing, with = "HasSecret")]
     pub has_secret: IgnoredAny,
 }
 

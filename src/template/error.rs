@@ -4,8 +4,10 @@
 //! template, and where possible a better name or a ready-made change. `diagnostic` turns findings
 //! into text; nothing here formats for a terminal.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// Whether a finding stops the template from being used.
@@ -25,6 +27,20 @@ macro_rules! codes {
         #[non_exhaustive]
         pub enum Code {
             $($($(#[doc = $doc])+ $name,)+)+
+        }
+
+        impl JsonSchema for Code {
+            fn schema_name() -> Cow<'static, str> {
+                "FindingCode".into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "enum": Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>(),
+                    "description": "A kind of finding in a template.",
+                })
+            }
         }
 
         impl Code {
@@ -153,7 +169,7 @@ pub struct UnknownCode {
 }
 
 /// A range of bytes in the template text, end not included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -169,7 +185,7 @@ impl Span {
 }
 
 /// A change of the template text that removes the finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fix {
     /// The bytes to replace; empty to insert.
     pub span: Span,

@@ -75,6 +75,8 @@ fn cases() -> Vec<Case> {
     vec![
         case("GET", "/healthz", Thing::Nothing, Open, 200, ""),
         case("GET", "/readyz", Thing::Nothing, Open, 200, ""),
+        case("GET", "/openapi.json", Thing::Nothing, Open, 200, ""),
+        case("GET", "/docs", Thing::Nothing, Open, 200, ""),
         case("GET", "/metrics", Thing::Nothing, Open, 200, ""),
         case("GET", "/v1/me", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/keys", Thing::Nothing, Operator, 200, ""),

@@ -6,6 +6,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::documented;
+
 pub struct Answer {
     pub status: u16,
     pub head: String,
@@ -78,6 +80,8 @@ impl Client {
         if method != "HEAD" && announced.is_some_and(|length| body.len() < length) {
             return Err(broken());
         }
-        Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+        let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+        documented::check(method, path, &answer);
+        Ok(answer)
     }
 }

@@ -3,6 +3,7 @@
 //! They are stored as configuration and handed round by who keeps that; here is what one is, and what
 //! a definition must fulfil. A list field of one has the shape of a built-in list: objects with fields.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -33,27 +34,30 @@ pub struct DefinedType {
 }
 
 /// A field of an operator-defined event type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DefinedField {
     /// The macro's name.
+    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
     pub name: String,
     /// How the value is to be read.
     #[serde(rename = "type")]
     pub field_type: DefinedFieldType,
     /// One sentence for the person who writes the template.
     #[serde(default)]
+    #[schemars(length(max = TEXT_CHARACTERS_MAX), regex(pattern = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"))]
     pub meaning: String,
     /// A value of this type, for samples; null takes one that fits the type.
     #[serde(default)]
     pub example: Value,
     /// The fields of each entry, if it is a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = DEFINED_FIELDS_MAX))]
     pub fields: Vec<DefinedField>,
 }
 
 /// The kind of value of a field that an operator defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DefinedFieldType {
     /// Any text.

@@ -164,6 +164,20 @@ impl fmt::Display for Style {
     }
 }
 
+impl schemars::JsonSchema for Style {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ImportStyle".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut known: Vec<_> = Style::ALL.iter().map(|style| style.as_str()).collect();
+        if generator.contract().is_deserialize() {
+            known.extend(Style::ALL.iter().map(|style| style.word()));
+        }
+        schemars::json_schema!({"type": "string", "enum": known, "description": "The marks round a macro, with `x` for its name; a word in requests, too."})
+    }
+}
+
 impl serde::Serialize for Style {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
