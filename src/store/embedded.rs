@@ -11,12 +11,14 @@ use tokio::sync::oneshot;
 use super::archive::{ArchivePage, ArchivePlace, Archived};
 use super::cache::EventCache;
 use super::check::CheckReport;
+use super::health::Health;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
 use super::measured::MeasuredKv;
 use super::options::StoreOptions;
 use super::reader::Reader;
-use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
+use super::waiting::{Answer, Job, QueueName, Queues, Terms};
+use super::writer::Writer;
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
     DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,

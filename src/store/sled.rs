@@ -19,8 +19,8 @@ use std::sync::{PoisonError, RwLock};
 
 use ::sled::transaction::{ConflictableTransactionError, Transactional, TransactionalTree};
 
+use super::health::panic_text;
 use super::kv::{Batch, Direction, ENGINE_LOCKED, KeyRange, Kv, KvError, Tree, Visit};
-use super::writer::panic_text;
 
 /// Largest value that is kept beside its key. 17 of them fit into a node that stays in the log.
 const INLINE_MAX: usize = 6 * 1_024;
