@@ -203,6 +203,10 @@ id_type!(
     ReplayId, "rpl"
 );
 id_type!(
+    /// One node, from the start of its process to the end.
+    NodeId, "nod"
+);
+id_type!(
     /// One request to the API, in answers and in the log.
     RequestId, "req"
 );

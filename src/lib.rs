@@ -9,6 +9,7 @@ pub mod subscription;
 pub mod delivery;
 pub mod queue;
 pub mod dispatcher;
+pub mod cluster;
 pub mod request;
 pub mod attempt;
 pub mod template;

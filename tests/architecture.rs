@@ -19,13 +19,16 @@ fn allowed(module: &str) -> Vec<&'static str> {
         "subscription" => vec!["id", "clock", "event", "secret", "template"],
         // The jitter is a hash, and the hash is in `rng`.
         "delivery" => words(&["rng"]),
-        "store" | "metrics" => words(&[]),
-        "queue" => words(&["rng", "secret", "store", "metrics"]),
+        "cluster" => vec!["id", "clock"],
+        "metrics" => words(&[]),
+        // Leases are kept where everything is kept.
+        "store" => words(&["cluster"]),
+        "queue" => words(&["rng", "secret", "store", "metrics", "cluster"]),
         // Signing keys are drawn.
         "request" => words(&["rng", "secret", "template"]),
-        "dispatcher" => words(&["rng", "queue", "request"]),
-        "api" => words(&["rng", "secret", "queue", "store", "metrics", "template", "request", "dashboard"]),
-        "config" => vec!["clock", "subscription", "delivery", "secret"],
+        "dispatcher" => words(&["rng", "queue", "request", "cluster"]),
+        "api" => words(&["rng", "secret", "queue", "store", "metrics", "template", "request", "dashboard", "cluster"]),
+        "config" => vec!["clock", "subscription", "delivery", "secret", "cluster"],
         "telemetry" => vec!["id", "config"],
         "systemd" => vec![],
         "server" => vec!["*"],

@@ -6,10 +6,14 @@
 mod channel;
 #[path = "sim/health.rs"]
 mod health;
+#[path = "sim/nodes.rs"]
+mod nodes;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/replay.rs"]
 mod replay;
+#[path = "sim/shared.rs"]
+mod shared;
 #[path = "sim/stats.rs"]
 mod stats;
 #[path = "sim/world.rs"]

@@ -14,10 +14,11 @@ use super::pace::Pace;
 use super::schedule::Message;
 use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse};
 use crate::clock::{Clock, Timestamp};
+use crate::cluster::Tenure;
 use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
 use crate::event::{Event, EventType};
 use crate::id::{AttemptId, DeliveryId, SubscriptionId};
-use crate::queue::{DueRow, Operation, OperationReport, Queue, Settlement};
+use crate::queue::{DueRow, Lease, Operation, OperationReport, Queue, Settlement, StoreError};
 use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
 use crate::request::send::Transport;
 use crate::request::{DeliveryFacts, RequestTemplate};
@@ -48,6 +49,8 @@ pub(super) struct Job {
     pub row: DueRow,
     /// Set if the ceiling counts this request.
     pub pace: Option<Arc<Pace>>,
+    /// Set if the lane is leased.
+    pub tenure: Option<Arc<Tenure>>,
     /// Whether the receiver was taken for dead when this was started.
     pub is_probe: bool,
 }
@@ -85,6 +88,8 @@ pub(super) struct Facts {
 struct Performed {
     number: u32,
     carried: Carried,
+    /// The note of it, if lanes are leased and it came that far.
+    lease: Option<Lease>,
 }
 
 /// The ceiling of a lane, asked before each request.
@@ -97,13 +102,20 @@ struct LanePermit<'a> {
 
 #[async_trait]
 impl Permit for LanePermit<'_> {
-    async fn pass(&self) {
+    async fn pass(&self) -> Result<(), Failure> {
         if let Some(pace) = &self.job.pace {
             pace.pass().await;
             // A second request of the same attempt has no place before the gate to give up.
             if !self.passed.swap(true, Ordering::Relaxed) {
                 let _ = self.workshop.messages.send(Message::PassedGate { subscription: self.job.subscription.id });
             }
+        }
+        // After every wait, and with none before the hand-over.
+        match &self.job.tenure {
+            Some(tenure) if !tenure.holds(&*self.workshop.clock) => {
+                Err(Failure { kind: FailureKind::Local, detail: "the lease of the lane ended before the request was handed over".into() })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -157,9 +169,38 @@ impl Workshop {
             Ok(ready) => ready,
             Err(failure) => return Some(self.not_sent(job, failure)),
         };
+        let lease = match &job.tenure {
+            Some(tenure) => match self.lease(job, tenure).await {
+                (lease, Ok(true)) => Some(lease),
+                // The row was moved or decided, or another node has the lane.
+                (_, Ok(false)) => return None,
+                (lease, Err(error)) => {
+                    let detail = format!("it could not be noted that the request goes: {error}");
+                    return Some(Performed { lease: Some(lease), ..self.not_sent(job, Failure { kind: FailureKind::Local, detail }) });
+                }
+            },
+            None => None,
+        };
         let carrier = Carrier { transport: &*self.transport, clock: &*self.clock, timeout: job.subscription.rules.timeout };
         let permit = LanePermit { workshop: self, job, passed };
-        Some(Performed { number, carried: channel.carry(request, job.row.delivery, carrier, &permit).await })
+        let carried = channel.carry(request, job.row.delivery, carrier, &permit).await;
+        Some(Performed { number, carried, lease })
+    }
+
+    /// Notes that the request is about to be handed over, and tells whether it may be.
+    async fn lease(&self, job: &Job, tenure: &Tenure) -> (Lease, Result<bool, StoreError>) {
+        let now = self.clock.now();
+        let lease = Lease {
+            delivery: job.row.delivery,
+            subscription: job.subscription.id,
+            epoch: tenure.epoch(),
+            due_at: job.row.due_at,
+            attempt: AttemptId::from_raw(self.queue.next_id(now)),
+            number: job.row.attempts + 1,
+            at: now,
+        };
+        let answer = self.queue.lease(&lease).await;
+        (lease, answer)
     }
 
     /// The event of a row; none if it is gone, which ends the attempt without a record.
@@ -188,10 +229,10 @@ impl Workshop {
             exchange: Exchange::Failed(failure),
             mask: Mask::default(),
         };
-        Performed { number: job.row.attempts + 1, carried }
+        Performed { number: job.row.attempts + 1, carried, lease: None }
     }
 
-    async fn settle(&self, job: &Job, Performed { number, carried }: Performed, ended: &mut Ended) {
+    async fn settle(&self, job: &Job, Performed { number, carried, lease }: Performed, ended: &mut Ended) {
         let now = self.clock.now();
         let rules = &job.subscription.rules;
         let retry = &job.subscription.spec.retry;
@@ -206,6 +247,11 @@ impl Workshop {
                 reason = judgement.reason,
                 "not sent, for a failure of our own side; the delivery stays due"
             );
+            if let Some(lease) = lease
+                && let Err(error) = self.queue.let_go(&lease).await
+            {
+                tracing::debug!(delivery.id = %lease.delivery, %error, "a note of a request that was not sent stays");
+            }
             return;
         }
         if carried.request.is_some() {
@@ -218,7 +264,7 @@ impl Workshop {
             ended.retry_after = retry_after;
         }
         let attempt = Attempt {
-            id: AttemptId::from_raw(self.queue.next_id(carried.started_at)),
+            id: lease.map_or_else(|| AttemptId::from_raw(self.queue.next_id(carried.started_at)), |lease| lease.attempt),
             number,
             started_at: carried.started_at,
             duration_ms: u64::try_from(carried.duration.as_millis()).unwrap_or(u64::MAX),
@@ -242,8 +288,13 @@ impl Workshop {
             attempt,
             next: follows,
             at: now,
+            epoch: job.tenure.as_ref().map(|tenure| tenure.epoch()),
         };
-        match self.queue.settle(settlement).await {
+        let settled = match settlement.epoch {
+            Some(_) => self.queue.settle_surely(settlement).await,
+            None => self.queue.settle(settlement).await,
+        };
+        match settled {
             Ok(Some(delivery)) => {
                 ended.due_at = delivery.state.due_at();
                 let dead = matches!(delivery.state, DeliveryState::Dead { .. });

@@ -20,6 +20,7 @@ use super::health::Health;
 use super::pace::Pace;
 use crate::attempt::Outcome;
 use crate::clock::Timestamp;
+use crate::cluster::Tenure;
 use crate::delivery::not_sent_wait;
 use crate::id::DeliveryId;
 use crate::queue::{DuePage, DueRow, LaneNotice};
@@ -31,6 +32,9 @@ pub(super) const WINDOW_ROWS: usize = 256;
 const LOOK_AHEAD_ROWS: usize = 4_096;
 /// How far ahead of its permit an attempt is prepared.
 const PREPARE_AHEAD: Duration = Duration::from_millis(25);
+
+/// When a lane is looked at again whose lease has ended and may be renewed.
+const LAPSE_CHECK: Duration = Duration::from_secs(1);
 
 /// A lane. The dispatcher's task owns it.
 #[derive(Debug)]
@@ -62,10 +66,25 @@ pub(super) struct Lane {
     pause_until: Option<Instant>,
     /// How many times in a row our own side could not send.
     not_sent: u32,
+    /// The lease by which it is owned, where lanes are leased.
+    pub tenure: Option<Arc<Tenure>>,
+    /// Set if nothing of it is started any more.
+    pub closing: Option<Closing>,
+    /// Whether what earlier owners had in flight is on record.
+    pub is_recovered: bool,
     /// Whether it stands in the ready queue.
     pub queued: bool,
     /// When its timer is set to.
     pub timer: Option<Instant>,
+}
+
+/// What becomes of a lane when nothing of it is in flight any more.
+#[derive(Debug, Clone)]
+pub(super) enum Closing {
+    /// It is given back.
+    GivenBack,
+    /// It is another node's already, or was; then it begins anew under this lease.
+    Lost { then: Option<Arc<Tenure>> },
 }
 
 /// What a lane can do next.
@@ -101,9 +120,22 @@ impl Lane {
             next_due: None,
             pause_until: None,
             not_sent: 0,
+            tenure: None,
+            closing: None,
+            is_recovered: true,
             queued: false,
             timer: None,
         }
+    }
+
+    /// The same under this lease.
+    pub fn leased(self, tenure: Option<Arc<Tenure>>) -> Self {
+        Self { is_recovered: tenure.is_none(), tenure, ..self }
+    }
+
+    /// Whether nothing of it is under way.
+    pub const fn is_at_rest(&self) -> bool {
+        self.in_flight == 0 && !self.scanning
     }
 
     /// Takes over what commits told, at wall-clock time `now`.
@@ -254,8 +286,11 @@ impl Lane {
 
     /// What to do at this moment of the two clocks.
     pub fn step(&mut self, now: Timestamp, instant: Instant) -> Step {
-        if !self.is_active() {
+        if !self.is_active() || self.closing.is_some() {
             return Step::Idle;
+        }
+        if self.tenure.as_ref().is_some_and(|tenure| !tenure.holds_at(now, instant)) {
+            return Step::WaitUntil(instant + LAPSE_CHECK);
         }
         if let Some(next) = self.next_due.filter(|next| *next <= now) {
             self.next_due = None;

@@ -18,16 +18,17 @@ use super::attempt::{Ended, Facts, Job, Workshop};
 use super::clerk::{self, Entry};
 use super::endpoint::{Endpoint, FailingRule, Turn};
 use super::heartbeat::Heartbeat;
-use super::lane::{Lane, Step};
+use super::lane::{Closing, Lane, Step};
 use super::pace::Pace;
 use crate::attempt::{Failure, FailureKind, Outcome};
 use crate::clock::{Clock, Timestamp};
+use crate::cluster::{Membership, Order};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::queue::{CommitNotices, DuePage, DueRow, EndpointHealth, Operation, OperationReport, Queue, Registry, StoreError};
 use crate::request::RequestTemplate;
 use crate::request::channel::Channel;
 use crate::request::send::Transport;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionState};
 
 /// Longest wait for a due time before the wall clock is asked again, since it may have jumped.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
@@ -62,27 +63,27 @@ pub(super) enum Message {
     PassedGate { subscription: SubscriptionId },
     /// An attempt is over and settled.
     Ended { subscription: SubscriptionId, delivery: DeliveryId, ended: Ended },
-    /// An index was read.
-    Scanned { subscription: SubscriptionId, page: Result<DuePage, StoreError> },
+    /// An index was read; the first time of a leased lane with what is stored of its receiver.
+    Scanned { subscription: SubscriptionId, page: Result<(DuePage, Option<EndpointHealth>), StoreError> },
 }
 
 /// Sends what is due. Run it once per server.
 #[derive(Debug)]
 pub struct Dispatcher {
-    workshop: Arc<Workshop>,
+    pub(super) workshop: Arc<Workshop>,
     settings: DispatcherSettings,
     /// Where other settings come in.
     adjusted: watch::Sender<DispatcherSettings>,
     heartbeat: Option<Heartbeat>,
     messages: UnboundedReceiver<Message>,
     notices: Arc<CommitNotices>,
-    lanes: HashMap<SubscriptionId, Lane>,
+    pub(super) lanes: HashMap<SubscriptionId, Lane>,
     templates: HashMap<(SubscriptionId, u32), Result<Arc<RequestTemplate>, Failure>>,
     /// By subscription, for the version that is named.
     channels: HashMap<SubscriptionId, (u32, Result<Arc<Channel>, Failure>)>,
-    ready: VecDeque<SubscriptionId>,
+    pub(super) ready: VecDeque<SubscriptionId>,
     /// Lanes of receivers that are taken for dead, which wait for a place among those for probes.
-    held: VecDeque<SubscriptionId>,
+    pub(super) held: VecDeque<SubscriptionId>,
     timers: BTreeSet<(Instant, SubscriptionId)>,
     in_flight: usize,
     /// How many of these are probes of receivers that are taken for dead.
@@ -91,10 +92,12 @@ pub struct Dispatcher {
     tasks: JoinSet<()>,
     /// Ends of attempts whose deliveries are forgotten after the next notices.
     ended: Vec<(SubscriptionId, DeliveryId, Option<Timestamp>)>,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     /// What the clerk is to write down, and the clerk.
     entries: UnboundedSender<Entry>,
     clerk: JoinSet<()>,
+    /// Set if lanes are leased. Last, since when it is dropped nothing may be in flight.
+    pub(super) membership: Option<Membership>,
 }
 
 impl Dispatcher {
@@ -126,7 +129,14 @@ impl Dispatcher {
             registry: Arc::default(),
             entries,
             clerk,
+            membership: None,
         }
+    }
+
+    /// The same, which sends for the lanes that it is ordered to. Without a membership: for all.
+    #[must_use]
+    pub fn with_membership(self, membership: Option<Membership>) -> Self {
+        Self { membership, ..self }
     }
 
     /// The same, which shows that it is alive.
@@ -154,6 +164,7 @@ impl Dispatcher {
                 changes.mark_unchanged();
                 self.follow_registry(false);
             }
+            self.take_orders();
             self.take_messages();
             self.take_notices();
             self.forget_ended();
@@ -163,6 +174,7 @@ impl Dispatcher {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(message) = self.messages.recv() => self.take(message),
+                order = next_order(&mut self.membership) => self.follow_order(order),
                 () = notices.posted() => {}
                 Ok(()) = changes.changed() => changes.mark_changed(),
                 Ok(()) = adjusted.changed() => {
@@ -178,6 +190,7 @@ impl Dispatcher {
     async fn drain(mut self) {
         let deadline = self.workshop.clock.instant() + self.settings.drain_max;
         tracing::info!(in_flight = self.in_flight, "stopping: waiting for what is in flight");
+        self.keep_lanes(0);
         while self.in_flight > 0 && self.workshop.clock.instant() < deadline {
             let until = self.beat().map_or(deadline, |next| next.min(deadline));
             match tokio::time::timeout_at(until, self.messages.recv()).await {
@@ -282,13 +295,21 @@ impl Dispatcher {
             }
         }
         self.make_ready(subscription);
+        self.end_closing(subscription);
     }
 
-    fn take_scan(&mut self, subscription: SubscriptionId, page: Result<DuePage, StoreError>) {
+    fn take_scan(&mut self, subscription: SubscriptionId, page: Result<(DuePage, Option<EndpointHealth>), StoreError>) {
         let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
         let Some(lane) = self.lanes.get_mut(&subscription) else { return };
         match page {
-            Ok(page) => {
+            Ok((page, known)) => {
+                if !std::mem::replace(&mut lane.is_recovered, true) {
+                    lane.endpoint = Endpoint::new(self.settings.failing, known, instant);
+                    if lane.endpoint.probe_at().is_some() {
+                        lane.health.restart();
+                    }
+                    self.workshop.queue.note_endpoint(subscription, lane.endpoint.report(now, instant));
+                }
                 lane.end_scan(Some(page), now);
                 self.make_ready(subscription);
             }
@@ -298,6 +319,7 @@ impl Dispatcher {
                 self.set_timer(subscription, instant + SCAN_RETRY);
             }
         }
+        self.end_closing(subscription);
     }
 
     fn take_notices(&mut self) {
@@ -344,7 +366,7 @@ impl Dispatcher {
         self.timers.insert((at.min(latest), subscription));
     }
 
-    fn make_ready(&mut self, subscription: SubscriptionId) {
+    pub(super) fn make_ready(&mut self, subscription: SubscriptionId) {
         if let Some(lane) = self.lanes.get_mut(&subscription)
             && !lane.queued
         {
@@ -407,7 +429,8 @@ impl Dispatcher {
             self.workshop.queue.note_endpoint(subscription, lane.endpoint.report(now, instant));
         }
         let is_probe = lane.health.is_failing();
-        let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace, is_probe };
+        let tenure = lane.tenure.clone();
+        let job = Job { subscription: lane.subscription.clone(), template, channel, row, pace, tenure, is_probe };
         self.workshop.queue.in_flight().begin(job.row.delivery, subscription, self.workshop.clock.now().after(timeout));
         self.in_flight += 1;
         self.probes += usize::from(is_probe);
@@ -417,9 +440,19 @@ impl Dispatcher {
     fn scan(&mut self, subscription: SubscriptionId, limit: usize) {
         let Some(lane) = self.lanes.get_mut(&subscription) else { return };
         let skip = lane.begin_scan();
+        let taken_over = lane.tenure.clone().filter(|_| !lane.is_recovered);
         let workshop = self.workshop.clone();
         self.tasks.spawn(async move {
-            let page = workshop.queue.due(subscription, workshop.clock.now(), &skip, limit).await;
+            let scan = async {
+                let mut known = None;
+                if let Some(tenure) = taken_over {
+                    workshop.queue.recover(subscription, tenure.epoch()).await?;
+                    known = workshop.queue.stored_failing(subscription).await?;
+                }
+                let page = workshop.queue.due(subscription, workshop.clock.now(), &skip, limit).await?;
+                Ok((page, known))
+            };
+            let page = scan.await;
             let _ = workshop.messages.send(Message::Scanned { subscription, page });
         });
     }
@@ -439,16 +472,16 @@ impl Dispatcher {
         let gone: Vec<_> = self.lanes.keys().filter(|id| registry.subscription(**id).is_none()).copied().collect();
         for id in gone {
             let Some(lane) = self.lanes.remove(&id) else { continue };
-            if let Some(at) = lane.timer {
-                self.timers.remove(&(at, id));
-            }
+            self.forget_timer(id, &lane);
             self.workshop.queue.forget_endpoint(id);
+            self.give_back(id, &lane);
             if lane.endpoint.probe_at().is_some() {
                 let _ = self.entries.send(Entry::Gone(id));
             }
         }
         let mut subscriptions: Vec<_> = registry.subscriptions().collect();
         subscriptions.sort_unstable_by_key(|subscription| subscription.id);
+        self.want_lanes(&subscriptions);
         for subscription in subscriptions {
             self.follow_subscription(subscription, at_start);
         }
@@ -463,13 +496,15 @@ impl Dispatcher {
                 let (now, instant) = (self.workshop.clock.now(), self.workshop.clock.instant());
                 lane.change(subscription.clone(), pace, instant);
                 self.workshop.queue.note_endpoint(id, lane.endpoint.report(now, instant));
+                if self.membership.is_some() && subscription.spec.state == SubscriptionState::Paused {
+                    self.close(id, Closing::GivenBack);
+                }
             }
+            // It begins when it is owned.
+            None if self.membership.is_some() => return,
             None => {
-                let interval = subscription.rules.request_interval;
-                let pace = interval.map(|interval| Arc::new(Pace::new(interval, self.workshop.clock.clone(), at_start)));
                 let known = at_start.then(|| self.workshop.queue.endpoint(id));
-                let endpoint = Endpoint::new(self.settings.failing, known, self.workshop.clock.instant());
-                let mut lane = Lane::new(subscription.clone(), pace, self.settings.in_flight_per_subscription_max, endpoint);
+                let mut lane = self.new_lane(subscription, known, at_start);
                 if lane.endpoint.probe_at().is_some() {
                     lane.health.restart();
                 }
@@ -477,6 +512,20 @@ impl Dispatcher {
             }
         }
         self.make_ready(id);
+    }
+
+    /// A lane that has done nothing yet. With `wait_first` another may have sent for it just before.
+    pub(super) fn new_lane(&self, subscription: &Subscription, known: Option<EndpointHealth>, wait_first: bool) -> Lane {
+        let interval = subscription.rules.request_interval;
+        let pace = interval.map(|interval| Arc::new(Pace::new(interval, self.workshop.clock.clone(), wait_first)));
+        let endpoint = Endpoint::new(self.settings.failing, known, self.workshop.clock.instant());
+        Lane::new(subscription.clone(), pace, self.settings.in_flight_per_subscription_max, endpoint)
+    }
+
+    pub(super) fn forget_timer(&mut self, id: SubscriptionId, lane: &Lane) {
+        if let Some(at) = lane.timer {
+            self.timers.remove(&(at, id));
+        }
     }
 }
 
@@ -538,6 +587,17 @@ fn compile(registry: &Registry, id: SubscriptionId, version: u32) -> Result<Arc<
     let account = registry.subscription(id).map(|subscription| subscription.spec.account.clone());
     let names = account.map(|account| registry.field_names(&account)).unwrap_or_default();
     RequestTemplate::compile(request, &names).map(Arc::new).map_err(Failure::from)
+}
+
+async fn next_order(membership: &mut Option<Membership>) -> Order {
+    match membership {
+        Some(membership) => match membership.order().await {
+            Some(order) => order,
+            // A keeper that is gone gives no orders; leases end by themselves.
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(at: Option<Instant>) {

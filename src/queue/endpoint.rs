@@ -9,7 +9,7 @@ use super::Queue;
 use crate::attempt::Outcome;
 use crate::clock::Timestamp;
 use crate::id::SubscriptionId;
-use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError};
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery, StoreError};
 
 /// What the ids of the stored records begin with.
 const RECORD: &str = "failing/";
@@ -71,6 +71,17 @@ impl Queue {
     /// Forgets a receiver, in memory.
     pub fn forget_endpoint(&self, subscription: SubscriptionId) {
         self.endpoints.map().remove(&subscription);
+    }
+
+    /// Whether a receiver is failing by what is stored, whoever stored it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn stored_failing(&self, subscription: SubscriptionId) -> Result<Option<EndpointHealth>, StoreError> {
+        let from = format!("{RECORD}{subscription}");
+        let query = RecordQuery { kind: ConfigurationKind::Setting, before: Some(format!("{from}/")), from, limit: 1 };
+        let records = self.store.records(&query).await?;
+        Ok(records.first().and_then(|record| serde_json::from_str(&record.value).ok()))
     }
 
     /// Stores that a receiver is failing, or with none that it is not any more, so that a restart knows.

@@ -16,6 +16,7 @@ mod in_flight;
 mod key;
 mod operation;
 mod keys;
+mod lease;
 mod registry;
 mod replay;
 mod retention;
@@ -42,7 +43,7 @@ pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
-    Page, Settlement, StoreError, SubscriptionCounts,
+    Lease, Page, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;

@@ -42,7 +42,7 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
-    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord,
+    DeliveryQuery, DuePage, DueRow, EventQuery, Lease, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord,
     Settlement, StoreError, SubscriptionCounts,
 };
 
@@ -55,6 +55,7 @@ use async_trait::async_trait;
 use self::archive::{ArchivePage, ArchivePlace, Archived};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
+use crate::cluster::Epoch;
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
@@ -83,8 +84,25 @@ pub trait Store: Debug + Send + Sync {
     /// Records an attempt and the state that follows it. Answers with the delivery as it then stands.
     ///
     /// A delivery that was cancelled meanwhile stays so, unless the attempt delivered it. `None`: the
-    /// delivery is gone, and nothing was written.
+    /// delivery is gone, or its lane has been claimed again and the attempt did not deliver it, and nothing
+    /// was written.
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError>;
+
+    /// Notes that a request is about to be handed over, until it is settled. Answers whether it may be: the
+    /// row is still due as it was read, and its lane was not claimed again. Asked only where lanes are leased.
+    async fn lease(&self, _lease: &Lease) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Takes a note back, since nothing was handed over.
+    async fn let_go(&self, _lease: &Lease) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What was in flight of a lane under claims before `epoch` and was never settled.
+    async fn leased(&self, _subscription: SubscriptionId, _before: Epoch) -> Result<Vec<Lease>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Ends a pending or dead delivery as cancelled.
     async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
+use crate::cluster::Epoch;
 use crate::delivery::{Next, OrderKey, StateName};
 use crate::event::{AccountId, Event, EventData, EventType, Fingerprint, IdempotencyKey, KeyDigest};
-use crate::id::{DeliveryId, EventId, SubscriptionId};
+use crate::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
 
 /// An event to be stored, with the deliveries it causes.
 #[derive(Debug, Clone)]
@@ -104,6 +105,27 @@ pub struct Settlement {
     /// What follows.
     pub next: Next,
     /// When it was decided.
+    pub at: Timestamp,
+    /// Under which claim of the lane it was sent; none if lanes are not leased.
+    pub epoch: Option<Epoch>,
+}
+
+/// A request that is about to be handed over, as it is noted where lanes are leased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Its subscription.
+    pub subscription: SubscriptionId,
+    /// Under which claim of the lane.
+    pub epoch: Epoch,
+    /// The due time of the row.
+    pub due_at: Timestamp,
+    /// The id of the attempt.
+    pub attempt: AttemptId,
+    /// Which attempt of the delivery it is, from 1.
+    pub number: u32,
+    /// When it was noted.
     pub at: Timestamp,
 }
 

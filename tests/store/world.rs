@@ -377,7 +377,7 @@ pub fn settlement(to: u128, row: &DueRow, next: Next, when: Timestamp) -> Settle
         possible_repeat: false,
         next_due_at: None,
     };
-    Settlement { delivery: row.delivery, subscription: sub(to), leased_due_at: row.due_at, attempt, next, at: when }
+    Settlement { delivery: row.delivery, subscription: sub(to), leased_due_at: row.due_at, attempt, next, at: when, epoch: None }
 }
 
 pub const EXHAUSTED: Next = Next::Dead(DeadReason::Exhausted);

@@ -18,7 +18,10 @@ use crate::secret::Secret;
 #[async_trait]
 pub trait Permit: Send + Sync {
     /// Resolves when the request may go.
-    async fn pass(&self);
+    ///
+    /// # Errors
+    /// [`Failure`] if it may not any more.
+    async fn pass(&self) -> Result<(), Failure>;
 }
 
 /// Lets every request go at once.
@@ -27,7 +30,9 @@ pub struct Freely;
 
 #[async_trait]
 impl Permit for Freely {
-    async fn pass(&self) {}
+    async fn pass(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// What requests are carried by.
@@ -89,12 +94,14 @@ impl Channel {
         if !matches!(&first.exchange, Exchange::Answered(response) if response.status == 401) {
             return first;
         }
+        // A request was sent, whatever came of fetching the token and of the second permit: an attempt was made.
+        let not_again = |Failure { detail, .. }| Exchange::Failed(Failure { kind: FailureKind::Connection, detail });
         match self.proof(Some(&stale), carrier).await {
-            Ok(proof) => self.send_once(request, &id, &proof, carrier, permit).await,
-            // A request was sent, whatever came of fetching the token: an attempt was made.
-            Err(Failure { detail, .. }) => {
-                Carried { exchange: Exchange::Failed(Failure { kind: FailureKind::Connection, detail }), ..first }
-            }
+            Ok(proof) => match self.send_once(request, &id, &proof, carrier, permit).await {
+                Carried { request: None, exchange: Exchange::Failed(failure), .. } => Carried { exchange: not_again(failure), ..first },
+                second => second,
+            },
+            Err(failure) => Carried { exchange: not_again(failure), ..first },
         }
     }
 
@@ -108,7 +115,9 @@ impl Channel {
     }
 
     async fn send_once(&self, request: SentRequest, id: &str, proof: &Proof, carrier: Carrier<'_>, permit: &dyn Permit) -> Carried {
-        permit.pass().await;
+        if let Err(failure) = permit.pass().await {
+            return self.unsent(failure, carrier.clock);
+        }
         let (started_at, started) = (carrier.clock.now(), carrier.clock.instant());
         let request = match self.dress(request, id, started_at) {
             Ok(request) => request,

@@ -17,7 +17,7 @@ impl Ledger {
     /// said. If it was cancelled, or is dead, meanwhile, only a success changes that. An attempt that
     /// is on record already is not recorded again.
     pub(in crate::store) fn settle(&mut self, settlement: Settlement) -> Decision<Option<Delivery>, StoreError> {
-        let Settlement { delivery: id, subscription, leased_due_at, mut attempt, next, at } = settlement;
+        let Settlement { delivery: id, subscription, leased_due_at, mut attempt, next, at, epoch: _ } = settlement;
         let Some(mut record) = self.read_delivery(subscription, id)? else {
             // A row without its record would be leased for ever.
             self.remove_due(subscription, id, leased_due_at);
