@@ -61,6 +61,8 @@ pub struct Settings {
     pub connection_idle_s: u64,
     /// Most subscriptions of one account.
     pub subscriptions_per_account_max: usize,
+    /// Test requests that one account may have sent in a minute; more are answered with 429.
+    pub test_sends_per_minute: u32,
     /// Most requests in flight.
     pub in_flight_max: usize,
     /// Most requests in flight for one subscription.
@@ -165,6 +167,7 @@ impl Default for Settings {
             request_body_s: 60,
             connection_idle_s: 60,
             subscriptions_per_account_max: 1_000,
+            test_sends_per_minute: 60,
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
@@ -299,6 +302,9 @@ impl Settings {
         if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
             let value = self.authentication_failures_per_minute.to_string();
             return outside("authentication_failures_per_minute", value, "1 to 1000000");
+        }
+        if !(1..=1_000_000).contains(&self.test_sends_per_minute) {
+            return outside("test_sends_per_minute", self.test_sends_per_minute.to_string(), "1 to 1000000");
         }
         if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
             return outside("account_kinds", wrong.to_owned(), "codes of families such as `action_life_cycle`");
