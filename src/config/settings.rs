@@ -77,6 +77,7 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub subscriptions_per_account_max: usize,
     /// Test requests that one account may have sent in a minute; more are answered with 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub test_sends_per_minute: u32,
     /// Most requests in flight.
     #[schemars(range(min = 1, max = 100_000))]
@@ -241,9 +242,6 @@ impl Settings {
                 "egress_addresses",
                 format!("`{wrong}` is none; use addresses like `203.0.113.7` and networks like `203.0.113.0/28`"),
             ));
-        }
-        if !(1..=1_000_000).contains(&self.test_sends_per_minute) {
-            return outside("test_sends_per_minute", self.test_sends_per_minute.to_string(), "1 to 1000000");
         }
         if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
             faults.push(("account_kinds", format!("`{wrong}` is no family; use codes of families such as `action_life_cycle`")));
