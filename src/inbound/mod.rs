@@ -7,6 +7,7 @@
 mod click;
 mod currency;
 mod decimal;
+mod ledger;
 mod offer;
 mod parameters;
 mod payout;
@@ -16,6 +17,10 @@ mod status;
 pub use click::Click;
 pub use currency::{Currency, CurrencyError};
 pub use decimal::{DecimalError, parse_decimal};
+pub use ledger::{
+    ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, Step, Story, action_document_id, apply, decide,
+    is_ledger_field,
+};
 pub use offer::{KeptAddress, Offer, OfferSpec, OfferState, Partners, Privacy, UnknownClicks};
 pub use parameters::{ExtraParameter, ParameterTemplate, TemplateState};
 pub use payout::{Earned, PayoutAction, PayoutModel, RateType, Rounding};
