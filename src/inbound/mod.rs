@@ -10,6 +10,7 @@ mod currency;
 mod decimal;
 mod landing;
 mod lead;
+mod ledger;
 mod offer;
 mod parameters;
 mod payout;
@@ -22,6 +23,10 @@ pub use currency::{Currency, CurrencyError};
 pub use decimal::{DecimalError, parse_decimal};
 pub use landing::{LANDING_MACROS, Landing, LandingError, Visitor};
 pub use lead::{lead_id, random_uuid, timed_uuid};
+pub use ledger::{
+    ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, Step, Story, action_document_id, apply, decide,
+    is_ledger_field,
+};
 pub use offer::{KeptAddress, Offer, OfferSpec, OfferState, Partners, Privacy, UnknownClicks};
 pub use parameters::{ExtraParameter, ParameterTemplate, TemplateState};
 pub use payout::{Earned, PayoutAction, PayoutModel, RateType, Rounding};
