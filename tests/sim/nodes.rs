@@ -478,6 +478,26 @@ async fn a_node_that_leaves_in_order_hands_over_at_once_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_slow_does_not_hold_up_the_handing_over_of_other_lanes() {
+    let transport = ScriptedTransport::new();
+    transport.on("https://slow.example/", [Scripted::status(200).after(Duration::from_secs(9))]);
+    let mut cluster = Cluster::new(1, transport, &[("slow", json!({})), ("plain", json!({}))]).await;
+    cluster.join().await;
+    cluster.advance(Duration::from_secs(1)).await;
+    cluster.emit(0, 1).await;
+    cluster.join().await;
+    cluster.advance(Duration::from_secs(1)).await;
+    cluster.lives[0].stop.cancel();
+    cluster.advance(Duration::from_secs(1)).await;
+    assert_eq!(cluster.owned(), [1, 1]);
+    cluster.advance(Duration::from_secs(9)).await;
+    assert_eq!(cluster.owned(), [0, 2]);
+    cluster.lives.remove(0);
+    cluster.check().await;
+    assert_eq!(cluster.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_lanes_of_a_node_that_dies_go_on_elsewhere_within_the_lease() {
     let mut cluster = settled(3, 30).await;
     cluster.kill(1).await;

@@ -17,8 +17,8 @@ use postrider::rng::{Rng, SeededRng, mix};
 use postrider::store::archive::{ArchivePage, ArchivePlace, Archived};
 use postrider::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, DuePage, EventQuery, LaneNotice, Lease, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,
-    SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, LaneNotice, Lease, NewEvent, Page, Pruned,
+    RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts,
 };
 use tokio::sync::watch;
 
@@ -158,8 +158,16 @@ impl NodeStore {
 
 #[async_trait]
 impl Store for NodeStore {
-    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError> {
-        self.go(self.shared.store.accept(events)).await
+    async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError> {
+        self.go(self.shared.store.accept_with(events, documents)).await
+    }
+
+    async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError> {
+        self.go(self.shared.store.document(kind, id)).await
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError> {
+        self.go(self.shared.store.documents(query)).await
     }
 
     async fn due(&self, lane: SubscriptionId, until: Timestamp, skip: &HashSet<DeliveryId>, limit: usize) -> Result<DuePage, StoreError> {
