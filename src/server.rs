@@ -31,8 +31,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit};
 use crate::clock::{Clock, PreciseClock, Timestamp};
+use crate::cluster::{Job, Keeper, KeeperSettings, Load, NodeReport, Role, Roles, SoleNode};
 use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
+use crate::id::NodeId;
 use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
@@ -58,6 +60,8 @@ const CONNECTIONS_DRAIN_MAX: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often systemd is told how it goes.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+/// Time to give lanes back at a stop.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Pause between two rounds of retention.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -85,6 +89,9 @@ pub enum StartError {
     /// The clock's thread did not start.
     #[error("the clock did not start; the operating system gives no more threads")]
     Clock(#[source] io::Error),
+    /// A node has no use.
+    #[error("`roles` leaves something out, and no other node can use the store `{0}`; leave the setting away, or use a database")]
+    Roles(String),
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
@@ -144,6 +151,7 @@ pub struct Server {
     ready: Readiness,
     stop: CancellationToken,
     dispatcher: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
     replays: JoinHandle<()>,
@@ -191,6 +199,11 @@ impl Server {
                 "stored secrets were removed; these subscriptions do not send until theirs are set again"
             );
         }
+        let ttl = Duration::from_secs(settings.lease_s);
+        let leases = store.lane_leases(ttl).unwrap_or_else(|| Arc::new(SoleNode::new(clock.clone())));
+        if leases.ttl().is_none() && Roles::of(&settings.roles) != Roles::ALL {
+            return Err(StartError::Roles(settings.store_location()));
+        }
         let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
         let vault = unlock(&*store, &source, Arc::new(rng)).await?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
@@ -211,8 +224,25 @@ impl Server {
         let stop = CancellationToken::new();
         let pulse = Pulse::default();
         let notifier = notifier.map(Arc::new);
+        let roles = Roles::of(&settings.roles);
+        let node = NodeId::from_raw(queue.next_id(clock.now()));
+        let (keeper, membership) = Keeper::new(KeeperSettings {
+            leases: leases.clone(),
+            clock: clock.clone(),
+            node: NodeReport {
+                id: node,
+                address: shown_address(address),
+                roles,
+                version: env!("CARGO_PKG_VERSION").into(),
+                lanes: 0,
+                in_flight: 0,
+                leaving: false,
+            },
+            load: load(&queue),
+        });
         let dispatcher = Dispatcher::new(queue.clone(), transport.clone(), clock.clone(), dispatcher_settings(settings))
-            .with_heartbeat(heartbeat(&pulse, notifier.as_ref(), &clock));
+            .with_heartbeat(heartbeat(&pulse, notifier.as_ref(), &clock))
+            .with_membership(membership);
         let (retention, retention_seen) = watch::channel(retention_settings(settings));
         let reloader = Reloader {
             present: Mutex::new(settings.clone()),
@@ -222,8 +252,11 @@ impl Server {
             dispatcher: dispatcher.adjust(),
             retention,
         };
-        let router = api::router(ApiState {
+        let (replays_turn, sweep_turn) = (keeper.turn(Job::Replays), keeper.turn(Job::Sweep));
+        let state = ApiState {
             queue: queue.clone(),
+            leases,
+            node,
             transport,
             guard,
             clock,
@@ -244,15 +277,23 @@ impl Server {
             trial_limit: Arc::new(TrialLimit::new(settings.test_sends_per_minute)),
             ready: ready.clone(),
             pulse,
-        });
+        };
+        let router = if roles.has(Role::Api) { api::router(state) } else { api::probes(state) };
+        let dispatcher = if roles.has(Role::Dispatch) {
+            tokio::spawn(dispatcher.run(stop.clone()))
+        } else {
+            drop(dispatcher);
+            tokio::spawn(stay_alive(notifier.clone(), stop.clone()))
+        };
         let server = Self {
             address,
             operator_key,
             operator_key_file: key_file,
-            dispatcher: tokio::spawn(dispatcher.run(stop.clone())),
+            dispatcher,
+            keeper: tokio::spawn(keeper.run(stop.clone())),
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
-            sweep: tokio::spawn(sweep(queue.clone(), retention_seen)),
-            replays: tokio::spawn(run_replays(queue.clone())),
+            sweep: tokio::spawn(sweep(queue.clone(), retention_seen, sweep_turn)),
+            replays: tokio::spawn(run_replays(queue.clone(), replays_turn)),
             status: notifier.clone().map(|notifier| tokio::spawn(tell_status(queue.clone(), notifier))),
             notifier,
             reloader: Arc::new(reloader),
@@ -324,6 +365,8 @@ impl Server {
         // A task that panicked has said so in the log; the others still stop in order.
         let _ = self.listener.await;
         let _ = self.dispatcher.await;
+        // It gives back what is left; the leases of what it cannot give back end by themselves.
+        let _ = tokio::time::timeout(LEAVE_MAX, self.keeper).await;
         for task in [self.sweep, self.replays].into_iter().chain(self.status) {
             task.abort();
             let _ = task.await;
@@ -385,6 +428,36 @@ fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
 
 fn retention_settings(settings: &Settings) -> RetentionSettings {
     RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+}
+
+/// What the node has to do, for those who ask.
+fn load(queue: &Arc<Queue>) -> Arc<dyn Fn() -> Load + Send + Sync> {
+    let queue = queue.clone();
+    Arc::new(move || Load { lanes: queue.metrics().lanes(), in_flight: queue.in_flight().count() })
+}
+
+/// The address by which people tell nodes apart: with the machine's name, if the node listens on all of its addresses.
+fn shown_address(address: SocketAddr) -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        name if address.ip().is_unspecified() && !name.is_empty() => format!("{name}:{}", address.port()),
+        _ => address.to_string(),
+    }
+}
+
+/// Shows systemd that a node without a dispatcher is alive.
+async fn stay_alive(notifier: Option<Arc<Notifier>>, stop: CancellationToken) {
+    let every = notifier.as_ref().and_then(|notifier| notifier.watchdog()).map(|watchdog| HEARTBEAT.min(watchdog / 2));
+    let alive = async {
+        match (&notifier, every) {
+            (Some(notifier), Some(every)) => loop {
+                notifier.alive();
+                tokio::time::sleep(every).await;
+            },
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! { () = alive => {}, () = stop.cancelled() => {} }
 }
 
 /// Has the dispatcher's loop itself tell that it turns: a timer beside it would go on if it hung.

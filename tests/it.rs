@@ -45,6 +45,8 @@ mod preview;
 mod manage;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/nodes.rs"]
+mod nodes;
 #[path = "it/openapi.rs"]
 mod openapi;
 #[path = "it/program.rs"]

@@ -26,6 +26,7 @@ mod inbound_keys;
 mod keys;
 mod me;
 mod metrics;
+mod nodes;
 mod observe;
 mod offers;
 mod openapi;
@@ -55,7 +56,7 @@ pub use error::ApiError;
 pub use findings::finding_json;
 pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
-pub use routes::{calls, openapi_document, router};
+pub use routes::{calls, openapi_document, probes, router};
 pub use trial::{Trial, try_once};
 pub use trials::TrialLimit;
 
@@ -66,6 +67,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::cluster::LaneLeases;
+use crate::id::NodeId;
 use crate::queue::Queue;
 use crate::request::guard::Guard;
 use crate::request::send::Transport;
@@ -76,6 +79,10 @@ use crate::rng::Rng;
 pub struct ApiState {
     /// Events, deliveries and configuration.
     pub queue: Arc<Queue>,
+    /// Who shares the store.
+    pub leases: Arc<dyn LaneLeases>,
+    /// This node.
+    pub node: NodeId,
     /// Sends tests.
     pub transport: Arc<dyn Transport>,
     /// Tells which URLs would be refused, for warnings.

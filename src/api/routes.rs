@@ -15,7 +15,7 @@ use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
     ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, inbound_keys, keys, me,
-    metrics, observe, offers, page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
+    metrics, nodes, observe, offers, page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -91,6 +91,7 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/inbound-keys/{id}", inbound_keys::show, calls::offers::show_key),
         Route::delete("/v1/inbound-keys/{id}", inbound_keys::delete, calls::offers::delete_key),
         Route::post("/v1/inbound-keys/{id}/rotate", inbound_keys::rotate, calls::offers::rotate_key),
+        Route::get("/v1/nodes", nodes::list, calls::server::nodes).access(Operator),
         Route::get("/v1/export", export::export, calls::server::export).access(Operator),
         Route::get("/v1/events", events::list, calls::events::list),
         Route::post("/v1/events", events::create, calls::events::create),
@@ -153,9 +154,18 @@ pub(super) fn declared_path(path: &str) -> Option<&'static str> {
 
 /// The router of all calls.
 pub fn router(state: ApiState) -> Router {
+    router_of(state, |_| true)
+}
+
+/// The router of a node that only sends: whether it is alive, whether it is ready, and its metrics.
+pub fn probes(state: ApiState) -> Router {
+    router_of(state, |path| ["/healthz", "/readyz", "/metrics"].contains(&path))
+}
+
+fn router_of(state: ApiState, is_served: impl Fn(&str) -> bool) -> Router {
     let body_bytes_max = state.body_bytes_max;
     let mut router = Router::new();
-    for Route { path, access, handler, describe, .. } in routes() {
+    for Route { path, access, handler, describe, .. } in routes().into_iter().filter(|route| is_served(route.path)) {
         let handler = match describe().media_types() {
             MediaTypes::Only(media_types) => {
                 handler.route_layer(axum::middleware::from_fn(move |request, next| body::only_media_types(media_types, request, next)))
@@ -171,7 +181,11 @@ pub fn router(state: ApiState) -> Router {
         router = router.route(path, handler);
     }
     #[cfg(feature = "dashboard")]
-    let router = router.route("/", get(super::dashboard::show)).route("/assets/{file}", get(super::dashboard::show));
+    let router = if is_served("/") {
+        router.route("/", get(super::dashboard::show)).route("/assets/{file}", get(super::dashboard::show))
+    } else {
+        router
+    };
     router
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)

@@ -74,6 +74,8 @@ enum Command {
     Accounts(resources::AccountsArguments),
     /// List, create, rotate and end API keys
     Keys(resources::KeysArguments),
+    /// The nodes that share a server's store
+    Nodes(resources::NodesArguments),
     /// Send a sample event to a server
     Trigger(trigger::TriggerArguments),
     /// Check a signature the way a receiver should
@@ -139,6 +141,7 @@ pub fn run() -> ExitCode {
             Command::Replays(arguments) => resources::replays(arguments).await,
             Command::Accounts(arguments) => resources::accounts(arguments).await,
             Command::Keys(arguments) => resources::keys(arguments).await,
+            Command::Nodes(arguments) => resources::nodes(arguments).await,
             Command::Trigger(arguments) => trigger::run(arguments).await,
         }
     });

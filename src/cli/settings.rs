@@ -25,6 +25,9 @@ pub(super) struct SettingsArguments {
     /// `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, or `memory:` [default: sled]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    /// What this node does: `api`, `dispatch` or `api,dispatch` [default: api,dispatch]
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
     /// Send to loopback, private and link-local addresses too
     #[arg(long)]
     allow_private: bool,
@@ -39,6 +42,7 @@ impl SettingsArguments {
         flags.extend(self.data.as_ref().map(|value| ("data", value.display().to_string())));
         flags.extend(self.listen.as_ref().map(|value| ("listen", value.clone())));
         flags.extend(self.store.as_ref().map(|value| ("store", value.clone())));
+        flags.extend(self.roles.as_ref().map(|value| ("roles", value.clone())));
         flags.extend(self.allow_private.then(|| ("allow_private", "true".to_owned())));
         flags.extend(self.log_format.as_ref().map(|value| ("log_format", value.clone())));
         flags

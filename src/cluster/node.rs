@@ -45,6 +45,15 @@ pub struct RolesError {
 }
 
 impl Roles {
+    /// These; none is everything.
+    #[must_use]
+    pub fn of(roles: &[Role]) -> Self {
+        if roles.is_empty() {
+            return Self::ALL;
+        }
+        Self { api: roles.contains(&Role::Api), dispatch: roles.contains(&Role::Dispatch) }
+    }
+
     /// Everything.
     pub const ALL: Self = Self { api: true, dispatch: true };
 

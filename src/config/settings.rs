@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::read::{Reading, SettingsError};
+use crate::cluster::{Role, Roles};
 use crate::secret::Secret;
 
 /// Settings of the server. Field docs are the documentation of the settings.
@@ -30,6 +31,14 @@ pub struct Settings {
     /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
     #[schemars(example = &"redb")]
     pub store: String,
+    /// What this node does: `api` serves the API, `dispatch` sends. Nodes of other roles share its store, which is
+    /// then a database.
+    #[schemars(example = ["api", "dispatch"])]
+    pub roles: Vec<Role>,
+    /// Seconds for which a node that sends owns a subscription's lane after it last renewed that; after so many others take the
+    /// lanes of one that is gone. The same on all nodes; without meaning for an embedded store.
+    #[schemars(range(min = 3, max = 300))]
+    pub lease_s: u64,
     /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.
     pub allow_private: bool,
     /// Networks that are sent to although they are not public, such as `10.1.0.0/16`.
@@ -180,6 +189,8 @@ impl Default for Settings {
             master_key: None,
             discard_secrets: false,
             store: "sled".into(),
+            roles: Roles::ALL.list(),
+            lease_s: 15,
             allow_private: false,
             allow: Vec::new(),
             deny: Vec::new(),
@@ -235,6 +246,9 @@ impl Settings {
         let mut faults = Vec::new();
         if self.ports.contains(&0) {
             faults.push(("ports", "there is no port 0; use 1 to 65535".to_owned()));
+        }
+        if self.roles.is_empty() {
+            faults.push(("roles", "it is empty; use `api`, `dispatch` or both".to_owned()));
         }
         let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
         if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {

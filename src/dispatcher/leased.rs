@@ -50,6 +50,7 @@ impl Dispatcher {
                 // Its first request waits an interval: another node may have sent one just before.
                 let lane = self.new_lane(subscription, None, true).leased(Some(tenure));
                 self.lanes.insert(id, lane);
+                self.note_lanes();
                 self.make_ready(id);
             }
             // It was paused or deleted meanwhile.
@@ -89,10 +90,16 @@ impl Dispatcher {
         self.ready.retain(|ready| *ready != id);
         self.held.retain(|held| *held != id);
         self.workshop.queue.forget_endpoint(id);
+        self.note_lanes();
         match lane.closing.take() {
             Some(Closing::Lost { then }) => then.into_iter().for_each(|tenure| self.begin_leased(tenure)),
             _ => self.give_back(id, &lane),
         }
+    }
+
+    /// Shows how many lanes there are.
+    pub(super) fn note_lanes(&self) {
+        self.workshop.queue.metrics().set_lanes(self.lanes.len());
     }
 
     /// Has a lane released that was owned.

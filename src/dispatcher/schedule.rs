@@ -485,6 +485,7 @@ impl Dispatcher {
         for subscription in subscriptions {
             self.follow_subscription(subscription, at_start);
         }
+        self.note_lanes();
     }
 
     fn follow_subscription(&mut self, subscription: &Subscription, at_start: bool) {

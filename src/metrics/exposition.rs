@@ -55,6 +55,7 @@ pub struct Metrics {
     sent: Histogram,
     lag: Histogram,
     in_flight: Gauge,
+    lanes: Gauge,
     deliveries: Family<Labels<2>, Gauge>,
     oldest_due: Family<Labels<1>, Number>,
     subscriptions: Family<Labels<1>, Gauge>,
@@ -113,6 +114,7 @@ impl Metrics {
         let sent = durations(registry, "send_duration_seconds", &SLOW);
         let lag = durations(registry, "first_attempt_lag_seconds", &LATE);
         let in_flight = family(registry, "in_flight");
+        let lanes = family(registry, "lanes");
         let deliveries = family(registry, "deliveries");
         let oldest_due = family(registry, "oldest_due_age_seconds");
         let subscriptions = family(registry, "subscriptions");
@@ -141,6 +143,7 @@ impl Metrics {
             sent,
             lag,
             in_flight,
+            lanes,
             deliveries,
             oldest_due,
             subscriptions,
@@ -247,6 +250,17 @@ impl Metrics {
         set(&self.subscriptions.get_or_create(&[("state", "paused")]), paused);
         set(&self.failing, failing);
         set(&self.replays, replays);
+    }
+
+    /// Sets how many lanes this node has.
+    pub fn set_lanes(&self, lanes: usize) {
+        self.lanes.set(i64::try_from(lanes).unwrap_or(i64::MAX));
+    }
+
+    /// How many lanes this node has.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        usize::try_from(self.lanes.get()).unwrap_or_default()
     }
 
     /// Sets whether the server takes work.

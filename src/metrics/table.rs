@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [(&'static str, &'static
 }
 
 /// The metrics of this program, in the order in which they are shown.
-pub static METRICS: [Metric; 20] = [
+pub static METRICS: [Metric; 21] = [
     Metric { name: "build", kind: MetricKind::Info, labels: &[("version", "version of the program")], help: "The program that is running" },
     counter("events_accepted", &[("result", "`new`, or `duplicate`: its key was known"), KIND], "Events that were answered with 202"),
     counter(
@@ -80,6 +80,7 @@ pub static METRICS: [Metric; 20] = [
     histogram("send_duration_seconds", &[], "Time from handing a request over to the end of its answer"),
     histogram("first_attempt_lag_seconds", &[], "Time from the due time of a delivery to the end of its first attempt"),
     gauge("in_flight", &[], "Requests that wait for their answer"),
+    gauge("lanes", &[], "Subscriptions for which this node sends, or would if they were active; with one node all"),
     gauge("deliveries", &[("state", "`waiting`, `delivered`, `dead` or `cancelled`"), KIND], "Deliveries that are stored"),
     gauge("oldest_due_age_seconds", &[KIND], "For how long the delivery has been due that has been due longest; 0 if none is"),
     gauge("subscriptions", &[("state", "`active` or `paused`")], "Subscriptions"),

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::audit::Deed;
 use super::{Actor, AuditAction, Queue, StoreError};
 use crate::clock::Timestamp;
+use crate::cluster::Turn;
 use crate::delivery::StateName;
 use crate::event::AccountId;
 use crate::id::{DeliveryId, ReplayId, SubscriptionId};
@@ -333,9 +334,10 @@ fn record(replay: &Replay) -> ConfigurationRecord {
 }
 
 /// Carries the replays of `queue` out, until the store fails or is closed. Run it once per queue.
-pub async fn run_replays(queue: Arc<Queue>) {
+pub async fn run_replays(queue: Arc<Queue>, mut turn: Turn) {
     let mut paces: BTreeMap<ReplayId, Allowance> = BTreeMap::new();
     loop {
+        turn.ours().await;
         let unfinished: Vec<_> = queue.replays.known().values().filter(|replay| !replay.state.is_over()).cloned().collect();
         paces.retain(|id, _| unfinished.iter().any(|replay| replay.id == *id));
         if unfinished.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{ConfigureError, Queue, StoreError};
+use crate::cluster::Turn;
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +26,13 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Pause between two steps of removing a deleted account.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(250);
 
+/// How often a node looks whether it is its turn.
+const TURN_CHECK: Duration = Duration::from_secs(5);
+
 /// Removes what is old and ends deliveries of deleted subscriptions, until the store fails or is closed.
-/// Other settings hold from the next round on. Once an interval it also saves when API keys were used.
-pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSettings>) {
+/// Other settings hold from the next round on. Once an interval it also saves when API keys were used, which
+/// every node does for itself; the rest it does when it is its turn.
+pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSettings>, turn: Turn) {
     let mut changes = queue.changes();
     let mut round_due = queue.clock.instant();
     loop {
@@ -35,12 +40,17 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
         if queue.clock.instant() >= round_due {
             round_due = queue.clock.instant() + interval;
             // A full disk takes no configuration, and that is no reason to stop the rest.
-            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await] {
+            let pruned = if turn.is_ours() { queue.prune_audit_log(audit).await } else { Ok(()) };
+            for done in [queue.save_last_uses().await, pruned] {
                 match done {
                     Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
                     Err(ConfigureError::Store(_)) => return,
                 }
             }
+        }
+        if !turn.is_ours() {
+            let _ = tokio::time::timeout(TURN_CHECK, changes.changed()).await;
+            continue;
         }
         if queue.end_orphans().await.is_err() {
             return;

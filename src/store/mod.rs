@@ -49,13 +49,14 @@ pub use verbs::{
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use self::archive::{ArchivePage, ArchivePlace, Archived};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
-use crate::cluster::Epoch;
+use crate::cluster::{Epoch, LaneLeases};
 use crate::delivery::Delivery;
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
@@ -193,6 +194,11 @@ pub trait Store: Debug + Send + Sync {
     /// Stores parts of an archive, in its order; on disk when this returns. What is there already stays
     /// as it is. Answers how many parts were new.
     async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError>;
+
+    /// The leases by which several nodes share the lanes, if several may share the store.
+    fn lane_leases(&self, _ttl: Duration) -> Option<Arc<dyn LaneLeases>> {
+        None
+    }
 
     /// What commits tell the dispatcher.
     fn notices(&self) -> Arc<CommitNotices>;

@@ -247,7 +247,8 @@ async fn entries_are_removed_when_they_are_old_enough() {
         create(format!("old-{number}")).await;
     }
     let retention = RetentionSettings { events: days(30), audit: days(365), interval: Duration::from_secs(3_600) };
-    let sweeping = tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(retention).subscribe()));
+    let sweeping =
+        tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(retention).subscribe(), postrider::cluster::Turn::always()));
     tokio::time::sleep(days(364)).await;
     create("late".into()).await;
     let everything = AuditQuery { limit: 1_000, ..AuditQuery::default() };

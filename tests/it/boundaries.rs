@@ -80,6 +80,7 @@ fn cases() -> Vec<Case> {
         case("GET", "/metrics", Thing::Nothing, Open, 200, ""),
         case("GET", "/v1/me", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/keys", Thing::Nothing, Operator, 200, ""),
+        case("GET", "/v1/nodes", Thing::Nothing, Operator, 200, ""),
         case("POST", "/v1/keys", Thing::Nothing, Operator, 201, r#"{"name":"n","scope":"read"}"#),
         case("GET", "/v1/keys/{id}", Thing::Key, Operator, 200, ""),
         case("DELETE", "/v1/keys/{id}", Thing::Key, Operator, 204, ""),

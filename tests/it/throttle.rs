@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use postrider::api::{ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit, router};
 use postrider::clock::{Clock, SystemClock, Timestamp};
+use postrider::cluster::SoleNode;
+use postrider::id::NodeId;
 use postrider::queue::{Key, Queue};
 use postrider::request::guard::{Guard, GuardSettings};
 use postrider::request::send::ScriptedTransport;
@@ -62,6 +64,8 @@ async fn api_with(clock: Arc<TestClock>, pulse: Pulse) -> Client {
         subscriptions_per_account_max: 100,
         trial_limit: Arc::new(TrialLimit::new(60)),
         ready: Readiness::default(),
+        leases: Arc::new(SoleNode::new(Arc::new(SystemClock))),
+        node: NodeId::from_raw(1),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

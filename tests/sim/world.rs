@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use postrider::attempt::{Attempt, Outcome};
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
+use postrider::cluster::Turn;
 use postrider::delivery::{Delivery, StateName};
 use postrider::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use postrider::event::EventData;
@@ -81,7 +82,7 @@ impl World {
             .with_heartbeat(Heartbeat::new(Duration::from_secs(5), Arc::new(beat)));
         self.adjust = Some(dispatcher.adjust());
         self.dispatcher = Some((tokio::spawn(dispatcher.run(stop.clone())), stop));
-        self.replays = Some(tokio::spawn(run_replays(self.queue.clone())));
+        self.replays = Some(tokio::spawn(run_replays(self.queue.clone(), Turn::always())));
     }
 
     /// Ends the dispatcher with all its attempts, as a crash does, and starts another on the same store.

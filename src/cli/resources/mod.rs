@@ -1,4 +1,4 @@
-//! `postrider events|subscriptions|deliveries|replays|accounts|keys`: clients of the REST API.
+//! `postrider events|subscriptions|deliveries|replays|accounts|keys|nodes`: clients of the REST API.
 //!
 //! Lists are tables for people and, with `--json`, arrays of what the API answers. Everything else prints
 //! the API's answer as JSON.
@@ -8,6 +8,7 @@ mod apply;
 mod deliveries;
 mod difference;
 mod events;
+mod nodes;
 mod replays;
 mod subscriptions;
 mod table;
@@ -15,6 +16,7 @@ mod table;
 pub(super) use accounts::{AccountsArguments, KeysArguments};
 pub(super) use deliveries::DeliveriesArguments;
 pub(super) use events::EventsArguments;
+pub(super) use nodes::NodesArguments;
 pub(super) use replays::ReplaysArguments;
 pub(super) use subscriptions::SubscriptionsArguments;
 
@@ -27,6 +29,7 @@ use table::Column;
 pub(super) use accounts::{accounts, keys};
 pub(super) use deliveries::run as deliveries;
 pub(super) use events::run as events;
+pub(super) use nodes::run as nodes;
 pub(super) use replays::run as replays;
 pub(super) use subscriptions::run as subscriptions;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::operation::{Operation, Tag};
 use crate::api::health::Health;
+use crate::api::nodes::NodesJson;
 
 pub(in crate::api) fn live() -> Operation {
     Operation::new("get_health", Tag::Server, "Is it alive?")
@@ -53,6 +54,14 @@ pub(in crate::api) fn addresses() -> Operation {
         .describe("For the lists of receivers' firewalls.")
         .answers::<AddressesAnswer>(200, "Addresses and user agent.")
         .fails(&["invalid_input"])
+}
+
+pub(in crate::api) fn nodes() -> Operation {
+    Operation::new("list_nodes", Tag::Server, "List the nodes that share the store")
+        .describe("A node that has not told of itself for longer than a lease is not live; it is forgotten after an hour.")
+        .answers::<NodesJson>(200, "All nodes, the first by id first.")
+        .fails(&["invalid_input"])
+        .reads_store()
 }
 
 pub(in crate::api) fn export() -> Operation {
