@@ -55,6 +55,7 @@ pub(super) const CODES: &[Code] = &[
     code("version_mismatch", 412, "`If-Match` names another version; read the subscription again"),
     code("replay_over", 409, "the replay is done or cancelled already"),
     code("too_many_replays", 429, "100 replays are not over yet; wait for one, or cancel one"),
+    code("too_many_tests", 429, "the account had as many tests sent within a minute as the setting `test_sends_per_minute` (60) allows; `Retry-After` says when to try again"),
     code("queue_full", 429, "too many deliveries wait for one subscription; `Retry-After` says when to try again"),
     code("storage_full", 503, "the disk is nearly full; sending goes on, accepting starts again by itself"),
     code("store_failed", 503, "a write or sync failed; the server is stopping"),

@@ -41,6 +41,7 @@ mod subscriptions;
 mod templates;
 mod throttle;
 mod trial;
+mod trials;
 mod trial_event;
 
 pub use auth::Gate;
@@ -53,6 +54,7 @@ pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
+pub use trials::TrialLimit;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,6 +93,8 @@ pub struct ApiState {
     pub body_time_max: Duration,
     /// Most subscriptions of one account.
     pub subscriptions_per_account_max: usize,
+    /// How many tests an account may send.
+    pub trial_limit: Arc<TrialLimit>,
     /// Whether the server takes work.
     pub ready: Readiness,
     /// Whether the dispatcher's loop turns.

@@ -17,6 +17,7 @@ use super::page::{Listed, Parameters, invalid_parameter};
 use super::problem::Invalid;
 use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
+use super::trials::allow_trial;
 use super::{ApiError, ApiState, attempt_json};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
@@ -432,6 +433,7 @@ pub(super) async fn test(
         data,
         ids: (state.queue.next_id(state.clock.now()), state.queue.next_id(state.clock.now())),
     };
+    allow_trial(&state, &subscription.spec.account)?;
     let attempt = try_once(trial, &*state.transport, &*state.clock).await;
     Ok(Json(attempt_json(&attempt)))
 }

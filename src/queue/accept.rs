@@ -144,6 +144,7 @@ impl Queue {
                 received_at: now,
                 data: Arc::new(event.data),
                 deliveries,
+                documents: Vec::new(),
             });
         }
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
@@ -168,6 +169,7 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::WrongField { .. } => "wrong_field_type",
         EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
+        EmitError::Accept(AcceptError::DocumentChanged { .. }) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
         EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
     }

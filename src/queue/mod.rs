@@ -273,6 +273,20 @@ impl Queue {
         self.store.attempts(id).await
     }
 
+    /// One delivery with its attempts: the state follows from those that are listed, or from later ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn delivery_with_attempts(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
+        let mut delivery = self.delivery(id).await?;
+        let attempts = self.attempts(id).await?;
+        // One was settled between the two reads.
+        if delivery.as_ref().is_some_and(|delivery| attempts.len() > usize::try_from(delivery.attempts).unwrap_or(usize::MAX)) {
+            delivery = self.delivery(id).await?;
+        }
+        Ok(delivery.map(|delivery| (delivery, attempts)))
+    }
+
     /// Deliveries, newest first; those in flight are shown, and found, as leased.
     ///
     /// # Errors
