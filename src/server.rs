@@ -181,7 +181,7 @@ impl Server {
         let location = settings.store_location();
         // Opening reads the disk, which must not stand in the way of other tasks.
         let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
-        let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
+        let store: Arc<dyn Store> = Arc::from(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
         if settings.discard_secrets {

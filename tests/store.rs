@@ -1,6 +1,8 @@
 //! What every store must do, run on each engine, and what is particular to one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; its helpers are no test functions by clippy's rule")]
 
+mod database;
+
 mod store {
     mod accept;
     mod archive;

@@ -171,7 +171,7 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
         EmitError::Accept(AcceptError::DocumentChanged { .. }) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
-        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
+        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Unavailable { .. } | StoreError::Closed)) => "store",
     }
 }
 

@@ -436,7 +436,7 @@ async fn revive(
         return Ok(0);
     }
     let noted = replay.clone();
-    let note: RevivalRecord = Box::new(move |revived| record(&Replay { done: noted.done + revived as u64, ..noted }));
+    let note: RevivalRecord = Arc::new(move |revived| record(&Replay { done: noted.done + revived as u64, ..noted.clone() }));
     let revival = Revival {
         subscription: replay.subscription,
         deliveries,

@@ -30,6 +30,7 @@ mod memory;
 mod sled;
 mod redb;
 mod folder;
+mod postgres;
 
 pub use check::CheckReport;
 pub use embedded::EmbeddedStore;
@@ -38,6 +39,7 @@ pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix}
 pub use memory::MemoryKv;
 pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
 pub use options::{FolderSpace, FreeSpace, StoreObserver, StoreOptions};
+pub use postgres::{Address, AddressError, PostgresStore, redact};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
@@ -162,7 +164,8 @@ pub trait Store: Debug + Send + Sync {
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;
 
     /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
-    /// their deliveries and attempts, and idempotency keys that expired before `now`.
+    /// their deliveries and attempts, and idempotency keys that expired before `now`. A store that keeps
+    /// each day apart may remove more at once: the whole of a day.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 
     /// Removes these events with their deliveries, attempts and idempotency keys, but those of which
@@ -175,6 +178,19 @@ pub trait Store: Debug + Send + Sync {
     /// Stores parts of an archive, in its order; on disk when this returns. What is there already stays
     /// as it is. Answers how many parts were new.
     async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError>;
+
+    /// Looks at every record and at what belongs to it, and changes nothing.
+    async fn check(&self) -> Result<CheckReport, StoreError>;
+
+    /// How many damaged records were set aside since the store was opened.
+    fn quarantined(&self) -> u64 {
+        0
+    }
+
+    /// Whether the store can be asked anything. One that cannot be is there again by itself.
+    fn is_reachable(&self) -> bool {
+        true
+    }
 
     /// What commits tell the dispatcher.
     fn notices(&self) -> Arc<CommitNotices>;

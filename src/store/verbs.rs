@@ -170,6 +170,7 @@ pub struct DecidedQuery {
 }
 
 /// Makes decided deliveries due again, and takes note of that in the same commit.
+#[derive(Clone)]
 pub struct Revival {
     /// Whose they are.
     pub subscription: SubscriptionId,
@@ -187,8 +188,8 @@ pub struct Revival {
     pub record: RevivalRecord,
 }
 
-/// Makes a record from how many deliveries were made due.
-pub type RevivalRecord = Box<dyn FnOnce(usize) -> ConfigurationRecord + Send>;
+/// Makes a record from how many deliveries were made due. Asked again if the change is decided again.
+pub type RevivalRecord = Arc<dyn Fn(usize) -> ConfigurationRecord + Send + Sync>;
 
 impl std::fmt::Debug for Revival {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -478,6 +479,13 @@ pub enum StoreError {
         /// What was being done.
         action: &'static str,
         /// What the operating system or the engine said.
+        detail: String,
+    },
+    /// The database cannot be reached, or did not answer in time. What was asked may or may not be stored;
+    /// asking again is right. Goes away when the database is back.
+    #[error("the database did not answer: {detail}; it may be stored or not, send it again with the same key")]
+    Unavailable {
+        /// What the network, the driver or the server said.
         detail: String,
     },
     /// The store was closed.

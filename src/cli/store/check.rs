@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Place;
 use crate::cli::Failure;
-use crate::store::{ConfigurationKind, Counts, Store};
+use crate::store::{ConfigurationKind, Counts};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {

@@ -9,7 +9,6 @@ use super::check::folder_bytes;
 use super::copy::copy;
 use super::{Place, open, open_existing};
 use crate::cli::Failure;
-use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArguments {
@@ -41,7 +40,7 @@ pub(super) async fn run(arguments: CompactArguments) -> Result<(), Failure> {
     let source = open_existing(&location).await?;
     let target_name = format!("{engine}:{}", new.display());
     let target = open(&target_name).await?;
-    let copied = copy(&source, &target, &target_name).await;
+    let copied = copy(&*source, &*target, &target_name).await;
     source.close().await?;
     target.close().await?;
     if let Err(error) = copied {

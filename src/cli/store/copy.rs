@@ -5,7 +5,7 @@ use clap::Args;
 use super::{each_portion, is_empty, open, open_existing};
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
-use crate::store::{ConfigurationChange, EmbeddedStore, Store};
+use crate::store::{ConfigurationChange, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArguments {
@@ -23,7 +23,7 @@ pub(super) async fn run(arguments: CopyArguments) -> Result<(), Failure> {
     }
     let source = open_existing(&arguments.from).await?;
     let target = open(&arguments.to).await?;
-    let copied = copy(&source, &target, &arguments.to).await;
+    let copied = copy(&*source, &*target, &arguments.to).await;
     source.close().await?;
     target.close().await?;
     let copied = copied?;
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: CopyArguments) -> Result<(), Failure> {
 }
 
 /// Copies everything into an empty store and compares the counts; answers how many events and keys there were.
-pub(super) async fn copy(source: &EmbeddedStore, target: &EmbeddedStore, target_name: &str) -> Result<u64, Failure> {
+pub(super) async fn copy(source: &dyn Store, target: &dyn Store, target_name: &str) -> Result<u64, Failure> {
     if !is_empty(target).await? {
         return Err(Failure::usage(format!("the store `{target_name}` is not empty; copy to a new folder, so that nothing is mixed")));
     }

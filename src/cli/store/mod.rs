@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::rng::{Rng, SystemRng};
 use crate::store::archive::{ArchivePlace, Archived};
-use crate::store::{self, EmbeddedStore, Store, StoreError, StoreOptions};
+use crate::store::{self, Store, StoreError, StoreOptions};
 
 /// How many parts of an archive are moved together.
 const PORTION: usize = 500;
@@ -72,13 +72,13 @@ impl Place {
     }
 
     /// Opens a store that is there.
-    async fn open(&self) -> Result<EmbeddedStore, Failure> {
+    async fn open(&self) -> Result<Box<dyn Store>, Failure> {
         open_existing(&self.location()).await
     }
 }
 
 /// Opens a store that is there; a mistyped folder must not make a new one.
-async fn open_existing(location: &str) -> Result<EmbeddedStore, Failure> {
+async fn open_existing(location: &str) -> Result<Box<dyn Store>, Failure> {
     if let Some((_, folder)) = location.split_once(':')
         && !folder.is_empty()
         && !PathBuf::from(folder).join("format").exists()
@@ -90,7 +90,7 @@ async fn open_existing(location: &str) -> Result<EmbeddedStore, Failure> {
     open(location).await
 }
 
-async fn open(location: &str) -> Result<EmbeddedStore, Failure> {
+async fn open(location: &str) -> Result<Box<dyn Store>, Failure> {
     let (location, options) =
         (location.to_owned(), StoreOptions { tag: SystemRng.bits(), clock: std::sync::Arc::new(SystemClock), ..StoreOptions::default() });
     let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
@@ -98,7 +98,7 @@ async fn open(location: &str) -> Result<EmbeddedStore, Failure> {
 }
 
 /// Whether nothing was ever stored in it.
-async fn is_empty(store: &EmbeddedStore) -> Result<bool, StoreError> {
+async fn is_empty(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.configuration().await?.is_empty() && store.archive(ArchivePlace::Start, 1).await?.items.is_empty())
 }
 

@@ -1,0 +1,115 @@
+//! This node, as the database knows it: whether it is there, and what it left when it was killed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_postgres::types::Type;
+
+use super::fault::Fault;
+use super::session::Session;
+use super::wire::raw;
+use crate::clock::Timestamp;
+use crate::id::{DeliveryId, SubscriptionId};
+
+/// How many slots the counts of a subscription have.
+const SLOTS: u64 = 16;
+
+/// After how long without a sign a node is taken for dead.
+const DEAD_AFTER: &str = "60 seconds";
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Its name; none for a command, which leases nothing.
+    name: Option<String>,
+    slot: i16,
+    reachable: AtomicBool,
+}
+
+/// A row that was leased by a node that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LostLease {
+    pub(super) subscription: SubscriptionId,
+    pub(super) delivery: DeliveryId,
+    pub(super) due_at: Timestamp,
+    pub(super) attempts: u32,
+    pub(super) leased_at: Timestamp,
+}
+
+/// What a node finds when it comes.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Whether it was here before and did not leave.
+    pub(super) unclean: bool,
+    /// What it, and others that are gone, had in flight.
+    pub(super) leases: Vec<LostLease>,
+}
+
+impl Node {
+    pub(super) fn new(name: Option<String>, tag: u64) -> Self {
+        Self { name, slot: i16::try_from(tag % SLOTS).unwrap_or_default(), reachable: AtomicBool::new(true) }
+    }
+
+    /// Its share of the counts.
+    pub(super) const fn slot(&self) -> i16 {
+        self.slot
+    }
+
+    /// The name under which it leases.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether the database can be reached.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the database can be reached; true if that is another than before.
+    pub(super) fn set_reachable(&self, reachable: bool) -> bool {
+        self.reachable.swap(reachable, Ordering::AcqRel) != reachable
+    }
+
+    /// Takes its place among the nodes.
+    pub(super) async fn enter(&self, session: &Session, opened_at: Timestamp) -> Result<Found, Fault> {
+        let Some(name) = &self.name else { return Ok(Found::default()) };
+        session.run("BEGIN; SELECT pg_advisory_xact_lock(1347375956, -2)").await?;
+        let gone = session
+            .query(
+                &format!("DELETE FROM postrider.nodes WHERE name = $1 OR seen_at < now() - interval '{DEAD_AFTER}' RETURNING name"),
+                &[(name, Type::TEXT)],
+            )
+            .await?;
+        let gone: Vec<String> = gone.iter().map(|row| row.get(0)).collect();
+        let opened_ms = opened_at.unix_ms();
+        let statement = "INSERT INTO postrider.nodes (name, opened_at, seen_at) VALUES ($1, $2, now())";
+        session.query(statement, &[(name, Type::TEXT), (&opened_ms, Type::INT8)]).await?;
+        // Marks of a node that left properly are of attempts that were not settled, and as lost as others.
+        let statement = "SELECT subscription, delivery, due_at, attempts, leased_at FROM postrider.due \
+             WHERE leased_by IS NOT NULL AND leased_by NOT IN (SELECT name FROM postrider.nodes WHERE name <> $1)";
+        let rows = session.query(statement, &[(name, Type::TEXT)]).await?;
+        session.run("COMMIT").await?;
+        let lease = |row: &tokio_postgres::Row| LostLease {
+            subscription: SubscriptionId::from_raw(raw(row, 0)),
+            delivery: DeliveryId::from_raw(raw(row, 1)),
+            due_at: Timestamp::from_unix_ms(row.get(2)),
+            attempts: u32::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+            leased_at: Timestamp::from_unix_ms(row.get::<_, Option<i64>>(4).unwrap_or_default()),
+        };
+        Ok(Found { unclean: gone.contains(name), leases: rows.iter().map(lease).collect() })
+    }
+
+    /// Says that it is there.
+    pub(super) async fn beat(&self, session: &Session) -> Result<(), Fault> {
+        let Some(name) = &self.name else { return Ok(()) };
+        // A node that was taken for dead has its place again.
+        let statement = "INSERT INTO postrider.nodes (name, opened_at, seen_at) VALUES ($1, 0, now()) \
+             ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at WHERE nodes.seen_at < excluded.seen_at - interval '5 seconds'";
+        session.query(statement, &[(name, Type::TEXT)]).await.map(drop)
+    }
+
+    /// Leaves properly.
+    pub(super) async fn leave(&self, session: &Session) -> Result<(), Fault> {
+        let Some(name) = &self.name else { return Ok(()) };
+        session.query("DELETE FROM postrider.nodes WHERE name = $1", &[(name, Type::TEXT)]).await.map(drop)
+    }
+}

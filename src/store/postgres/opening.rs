@@ -1,0 +1,126 @@
+//! Opening a database, and then serving it.
+
+use std::sync::{Arc, mpsc};
+
+use tokio::runtime::Handle;
+
+use super::fault::Fault;
+use super::inbox::Inbox;
+use super::known::Known;
+use super::migrate::{MigrateError, migrate};
+use super::node::{LostLease, Node};
+use super::questions::sums_of_counts;
+use super::retention::newest_id;
+use super::session::{Connector, Readers, Session};
+use super::store::settle_job;
+use super::writer::{Writer, WriterParts};
+use crate::attempt::{Attempt, Outcome};
+use crate::clock::Timestamp;
+use crate::delivery::Next;
+use crate::id::{AttemptId, IdSource};
+use crate::store::cache::EventCache;
+use crate::store::ledger::{Ledger, LedgerParts};
+use crate::store::{CommitNotices, Settlement, StoreOptions};
+
+/// What the thread of a store begins with.
+pub(super) struct Opening {
+    pub(super) connector: Connector,
+    pub(super) node: Arc<Node>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) notices: Arc<CommitNotices>,
+    pub(super) cache: Arc<EventCache>,
+    pub(super) options: StoreOptions,
+}
+
+/// What it hands over when the database is ready.
+pub(super) struct Opened {
+    pub(super) readers: Arc<Readers>,
+    /// When it was opened, if an earlier process of this node did not leave properly.
+    pub(super) unclean_stop: Option<Timestamp>,
+}
+
+impl Opening {
+    /// Opens, tells how that went, and serves until the store ends.
+    pub(super) async fn serve(self, opened: &mpsc::Sender<Result<Opened, String>>) {
+        let readers = Readers::new(self.connector.clone(), Handle::current());
+        match self.begin().await {
+            // Whoever opened it is waiting.
+            Err(error) => drop(opened.send(Err(error))),
+            Ok((writer, unclean_stop)) => {
+                let _ = opened.send(Ok(Opened { readers, unclean_stop }));
+                writer.run().await;
+            }
+        }
+    }
+
+    async fn begin(self) -> Result<(Writer, Option<Timestamp>), String> {
+        let words = |fault: Fault| match fault {
+            Fault::Lost(detail) | Fault::Repeat(detail) | Fault::NoPartition(detail) | Fault::Full(detail) | Fault::Refused(detail) => {
+                detail
+            }
+        };
+        let session = self.connector.connect().await.map_err(words)?;
+        migrate(&session).await.map_err(|error| match error {
+            MigrateError::Fault(fault) => words(fault),
+            MigrateError::Unfit(detail) => detail,
+        })?;
+        self.begin_with(session).await.map_err(words)
+    }
+
+    async fn begin_with(self, session: Session) -> Result<(Writer, Option<Timestamp>), Fault> {
+        let Self { connector, node, inbox, notices, cache, options } = self;
+        let opened_at = options.clock.now();
+        let commits_early = commits_early(&session).await?;
+        let newest = newest_id(&session).await?;
+        let found = node.enter(&session, opened_at).await?;
+        let parts = LedgerParts { kv: Arc::new(Known::default()), cache, quarantined: Arc::default() };
+        let (clock, observer, tag) = (options.clock.clone(), options.observer.clone(), options.tag);
+        let mut ledger = Ledger::new(parts, options, newest);
+        ledger.set_counts(sums_of_counts(&session).await?);
+        let parts = WriterParts { connector, session, ledger, inbox, notices, node, clock, observer, commits_early };
+        let mut writer = Writer::new(parts);
+        let ids = IdSource::new(tag, 0);
+        for leases in found.leases.chunks(256) {
+            writer.settle_lost(leases.iter().map(|lease| lost_attempt(lease, &ids, opened_at)).collect()).await;
+        }
+        Ok((writer, found.unclean.then_some(opened_at)))
+    }
+}
+
+/// Whether the server answers commits before they are on its disk.
+async fn commits_early(session: &Session) -> Result<bool, Fault> {
+    let rows = session.query("SELECT current_setting('synchronous_commit') = 'off'", &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+/// The attempt that was under way when its node was lost: nobody knows what came of it. Due again at once.
+fn lost_attempt(lease: &LostLease, ids: &IdSource, at: Timestamp) -> Settlement {
+    let attempt = Attempt {
+        id: AttemptId::from_raw(ids.next(at.unix_ms())),
+        number: lease.attempts + 1,
+        started_at: lease.leased_at,
+        duration_ms: 0,
+        outcome: Outcome::Unknown,
+        reason: "the server stopped while the request was under way; it may have arrived".to_owned(),
+        request: None,
+        response: None,
+        possible_repeat: false,
+        next_due_at: None,
+    };
+    let (subscription, delivery, leased_due_at) = (lease.subscription, lease.delivery, lease.due_at);
+    Settlement { subscription, delivery, leased_due_at, attempt, next: Next::RetryAt(at), at }
+}
+
+impl Writer {
+    /// Records attempts of nodes that are gone.
+    async fn settle_lost(&mut self, settlements: Vec<Settlement>) {
+        let (jobs, answers): (Vec<_>, Vec<_>) = settlements.into_iter().map(settle_job).unzip();
+        self.commit(jobs).await;
+        for mut answer in answers {
+            // One that could not be written now waits in the inbox, and is written before anything new.
+            if let Ok(Err(error)) = answer.try_recv() {
+                tracing::warn!(%error, "an attempt that was under way in an earlier process was not recorded; it is made again");
+            }
+        }
+    }
+}
