@@ -36,7 +36,7 @@ use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
-    draw_key_text, run_replays, sweep, unlock,
+    draw_key_text, follow_configuration, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -44,7 +44,7 @@ use crate::request::send::{
 };
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
-use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
+use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions, redact};
 use crate::systemd::Notifier;
 use clients::{Clients, Counted};
 
@@ -147,6 +147,7 @@ pub struct Server {
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
     replays: JoinHandle<()>,
+    follower: JoinHandle<()>,
     status: Option<JoinHandle<()>>,
     notifier: Option<Arc<Notifier>>,
     reloader: Arc<Reloader>,
@@ -176,6 +177,7 @@ impl Server {
             clock: clock.clone(),
             waiting_per_subscription_max: settings.waiting_per_subscription_max,
             free_space_floor: settings.disk_free_bytes_min,
+            node: Some(node_name(&settings.data, &rng)?),
             ..StoreOptions::default()
         };
         let location = settings.store_location();
@@ -253,6 +255,7 @@ impl Server {
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention_seen)),
             replays: tokio::spawn(run_replays(queue.clone())),
+            follower: tokio::spawn(follow_configuration(queue.clone())),
             status: notifier.clone().map(|notifier| tokio::spawn(tell_status(queue.clone(), notifier))),
             notifier,
             reloader: Arc::new(reloader),
@@ -262,7 +265,7 @@ impl Server {
         };
         server.ready.set(true);
         server.notifier.iter().for_each(|notifier| notifier.ready());
-        tracing::info!(%address, store = settings.store_location(), "ready");
+        tracing::info!(%address, store = redact(&settings.store_location()), "ready");
         Ok(server)
     }
 
@@ -324,7 +327,7 @@ impl Server {
         // A task that panicked has said so in the log; the others still stop in order.
         let _ = self.listener.await;
         let _ = self.dispatcher.await;
-        for task in [self.sweep, self.replays].into_iter().chain(self.status) {
+        for task in [self.sweep, self.replays, self.follower].into_iter().chain(self.status) {
             task.abort();
             let _ = task.await;
         }
@@ -334,6 +337,22 @@ impl Server {
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
+    }
+}
+
+/// The name of this server among those that share a database: drawn once, and kept in the data folder, so
+/// that it knows after a restart what it left under way.
+fn node_name(data: &Path, rng: &SystemRng) -> Result<String, StartError> {
+    let path = data.join("node");
+    let failed = |source| StartError::Key { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        Ok(_) | Err(_) => {
+            let name = format!("node-{:016x}", rng.bits());
+            std::fs::write(&path, format!("{name}\n")).map_err(failed)?;
+            Ok(name)
+        }
     }
 }
 

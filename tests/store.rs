@@ -17,6 +17,7 @@ mod store {
     mod model;
     mod notices;
     mod order;
+    mod postgres;
     mod powercut;
     mod reopen;
     mod retention;

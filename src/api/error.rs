@@ -116,6 +116,7 @@ impl From<AcceptError> for ApiError {
             AcceptError::QueueFull { .. } => {
                 Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(RETRY_LATER_S)))
             }
+            AcceptError::ConfigurationChanged => Self::new(StatusCode::CONFLICT, "conflict", message),
             AcceptError::DocumentChanged { .. } => Self::new(StatusCode::CONFLICT, "conflict", message),
             AcceptError::Store(error) => error.into(),
         }

@@ -27,7 +27,7 @@ pub struct Settings {
     /// Removes the sealed secrets at this start, since their key is lost. A flag only.
     #[serde(skip)]
     pub discard_secrets: bool,
-    /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
+    /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, `postgres://USER@HOST/DATABASE` or `memory:`.
     #[schemars(example = &"redb")]
     pub store: String,
     /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
 use crate::event::{Event, EventType};
 use crate::id::{AttemptId, DeliveryId, SubscriptionId};
-use crate::queue::{DueRow, Operation, OperationReport, Queue, Settlement};
+use crate::queue::{DueRow, Lease, Operation, OperationReport, Queue, Settlement};
 use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
 use crate::request::send::Transport;
 use crate::request::{DeliveryFacts, RequestTemplate};
@@ -157,6 +157,11 @@ impl Workshop {
             Ok(ready) => ready,
             Err(failure) => return Some(self.not_sent(job, failure)),
         };
+        let lease = Lease { subscription: job.subscription.id, due_at: job.row.due_at, delivery: job.row.delivery, at: self.clock.now() };
+        if let Err(error) = self.queue.lease(lease).await {
+            tracing::warn!(delivery.id = %job.row.delivery, %error, "not sent, since that could not be noted; the delivery stays due");
+            return None;
+        }
         let carrier = Carrier { transport: &*self.transport, clock: &*self.clock, timeout: job.subscription.rules.timeout };
         let permit = LanePermit { workshop: self, job, passed };
         Some(Performed { number, carried: channel.carry(request, job.row.delivery, carrier, &permit).await })

@@ -12,11 +12,14 @@ use crate::delivery::OrderKey;
 use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
-use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
+use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, Revision, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
 const FIRST_DUE_MAX: Duration = Duration::from_secs(60 * 86_400);
+
+/// How often events are prepared again for a configuration that others keep changing.
+const PREPARED_MAX: usize = 5;
 
 /// An event as it was reported.
 #[derive(Debug, Clone)]
@@ -96,16 +99,37 @@ impl Queue {
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let done = self.store_events(events, sees, not_to).await;
+        let done = self.store_events_patiently(events, sees, not_to).await;
         done.inspect_err(|error| self.metrics.events_refused(reason(error)))
     }
 
-    async fn store_events(
+    /// Prepares the events again if another server changed the configuration meanwhile.
+    async fn store_events_patiently(
         &self,
         events: Vec<IncomingEvent>,
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
+        if self.revision() == Revision::default() {
+            return self.store_events(events, &sees, not_to).await;
+        }
+        for _ in 0..PREPARED_MAX {
+            match self.store_events(events.clone(), &sees, not_to).await {
+                Err(EmitError::Accept(AcceptError::ConfigurationChanged)) => self.reload().await.map_err(AcceptError::from)?,
+                done => return done,
+            }
+        }
+        self.store_events(events, &sees, not_to).await
+    }
+
+    async fn store_events(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: &(impl Fn(&AccountId) -> bool + Send),
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
+        // Before the registry: one that is newer than its revision is only prepared for again.
+        let revision = self.revision();
         let registry = self.registry();
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
@@ -148,7 +172,7 @@ impl Queue {
             });
         }
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
-        let accepted = self.store.accept(prepared).await?;
+        let accepted = self.store.accept_under(revision, prepared, Vec::new()).await?;
         for (account, event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
             if event.duplicate {
@@ -169,7 +193,7 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::WrongField { .. } => "wrong_field_type",
         EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
-        EmitError::Accept(AcceptError::DocumentChanged { .. }) => "conflict",
+        EmitError::Accept(AcceptError::DocumentChanged { .. } | AcceptError::ConfigurationChanged) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
         EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Unavailable { .. } | StoreError::Closed)) => "store",
     }

@@ -100,7 +100,7 @@ impl Queue {
         let changes = changed_pointers(&as_json(present), &as_json(&account));
         let deed = Deed::new(AuditAction::AccountChanged, Some(&account.id), &account.id).changing(changes);
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)]).await?;
+        self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)]).await?;
         self.publish(|registry| registry.put_account(account.clone()));
         Ok(ChangedAccount { account, warnings })
     }
@@ -125,7 +125,7 @@ impl Queue {
         let mut changes = vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)];
         changes.extend(subscriptions.iter().flat_map(|id| subscription_removals(&registry, *id)));
         changes.extend(keys.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Key, id: id.to_string() }));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             subscriptions.iter().for_each(|id| registry.remove_subscription(*id));
             keys.iter().for_each(|id| registry.remove_key(*id));

@@ -13,6 +13,7 @@ mod configure;
 mod endpoint;
 mod event_types;
 mod in_flight;
+mod follow;
 mod key;
 mod operation;
 mod keys;
@@ -30,6 +31,7 @@ pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
+pub use follow::follow_configuration;
 pub use in_flight::InFlight;
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
@@ -42,10 +44,11 @@ pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
-    Page, Settlement, StoreError, SubscriptionCounts,
+    Lease, Page, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -70,6 +73,8 @@ pub struct Queue {
     ids: IdSource,
     registry: RwLock<Arc<Registry>>,
     /// Held while configuration is changed, so that changes reach the registry in the order of their commits.
+    /// Which configuration `registry` is.
+    revision: AtomicU64,
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
@@ -100,7 +105,7 @@ impl Queue {
         key_lifetime: Duration,
         vault: Vault,
     ) -> Result<Self, StoreError> {
-        let records = store.configuration().await?;
+        let (revision, records) = store.configuration_with_revision().await?;
         let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
         let operator_last_use = LastUse::default();
@@ -113,6 +118,7 @@ impl Queue {
             clock,
             ids: IdSource::new(tag, 0),
             registry: RwLock::new(Arc::new(registry)),
+            revision: AtomicU64::new(revision.0),
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
@@ -156,6 +162,20 @@ impl Queue {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Whether the store can be asked anything; if not, it comes back by itself.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.store.is_reachable()
+    }
+
+    /// Notes that a request is about to be made; see [`Store::lease`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be noted; then the request is not to be made.
+    pub async fn lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.store.lease(lease).await
     }
 
     /// What is in flight.

@@ -44,8 +44,8 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
-    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, Make, MakeValue, NewDelivery,
-    NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, Lease, Make, MakeValue, NewDelivery,
+    NewEvent, NewKey, Page, Pruned, RecordQuery, Revision, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -79,6 +79,18 @@ pub trait Store: Debug + Send + Sync {
     /// of the events. If a document is not as a change expects it, nothing of the call is stored.
     async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError>;
 
+    /// The same, of events that were prepared by the configuration of this revision: if there is a newer one,
+    /// [`AcceptError::ConfigurationChanged`], and nothing is stored.
+    async fn accept_under(
+        &self,
+        revision: Revision,
+        events: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Result<Vec<Accepted>, AcceptError> {
+        let Revision(_) = revision;
+        self.accept_with(events, documents).await
+    }
+
     /// One document.
     async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError>;
 
@@ -93,6 +105,16 @@ pub trait Store: Debug + Send + Sync {
         skip: &HashSet<DeliveryId>,
         limit: usize,
     ) -> Result<DuePage, StoreError>;
+
+    /// Notes that the request of a row is about to be made, so that it is known if this process does not
+    /// live to settle it. Stores of one process know it without a note.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be noted; the request is then not to be made.
+    async fn lease(&self, lease: Lease) -> Result<(), StoreError> {
+        let Lease { .. } = lease;
+        Ok(())
+    }
 
     /// Records an attempt and the state that follows it. Answers with the delivery as it then stands.
     ///
@@ -154,8 +176,27 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
+    /// The same by somebody who knows the configuration of this revision. Answers with the revision that is
+    /// known then: a newer one, unless other servers have changed something that is not known.
+    async fn configure_under(&self, revision: Revision, changes: Vec<ConfigurationChange>) -> Result<Revision, ConfigureError> {
+        self.configure(changes).await?;
+        Ok(revision)
+    }
+
     /// All configuration but the audit log, which is read in parts by [`Store::records`].
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// The same, and which revision it is.
+    async fn configuration_with_revision(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
+        Ok((Revision::default(), self.configuration().await?))
+    }
+
+    /// Waits until there is a configuration that is newer than `revision`, written by another server. Never,
+    /// if no other server can write to the store.
+    async fn configuration_after(&self, revision: Revision) -> Revision {
+        let Revision(_) = revision;
+        std::future::pending().await
+    }
 
     /// Records of one kind, the last id first.
     async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError>;

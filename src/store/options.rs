@@ -29,6 +29,8 @@ pub struct StoreOptions {
     /// The name of this server among those that share a database, the same after a restart; none: a command,
     /// which sends nothing. Only for Postgres.
     pub node: Option<String>,
+    /// Whether to refuse a database in which there is no store yet, in place of making one. Only for Postgres.
+    pub must_exist: bool,
     /// Is told how long writes and syncs take; none: nobody.
     pub observer: Option<Arc<dyn StoreObserver>>,
 }
@@ -44,6 +46,7 @@ impl Default for StoreOptions {
             event_cache_bytes: 16 << 20,
             engine_cache_bytes: None,
             node: None,
+            must_exist: false,
             observer: None,
         }
     }

@@ -93,6 +93,24 @@ pub struct DuePage {
     pub next_due: Option<Timestamp>,
 }
 
+/// A row whose request is about to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lease {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The due time of the row.
+    pub due_at: Timestamp,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// When it was taken.
+    pub at: Timestamp,
+}
+
+/// Which configuration it is, where several servers may change it: each change has a higher number. Zero
+/// where one process has the store to itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
 /// An attempt and what follows it.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -520,6 +538,9 @@ pub enum AcceptError {
         /// Its id.
         id: String,
     },
+    /// Another server changed the configuration by which the events were prepared; prepare them again.
+    #[error("the configuration was changed meanwhile; send the events again")]
+    ConfigurationChanged,
     /// The store could not do it.
     #[error("events were not stored; send them again with the same keys")]
     Store(#[from] StoreError),

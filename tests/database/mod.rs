@@ -2,6 +2,7 @@
 //!
 //! The server is started once, by `.ci/postgres`, which installs the package if it is missing; the test
 //! processes share it, and it ends by itself when none has used it for half a minute.
+#![allow(dead_code, reason = "not every crate that shares this uses all of it")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,25 @@ impl Database {
         run(&server.url, &format!("CREATE DATABASE {name}"));
         let url = server.url.strip_suffix("/postgres").unwrap().to_owned() + "/" + &name;
         Self { name, url }
+    }
+
+    /// The password in its address.
+    pub fn password(&self) -> String {
+        self.url.split([':', '@']).nth(2).unwrap().to_owned()
+    }
+
+    /// Its address without the password.
+    pub fn without_password(&self) -> String {
+        self.url.replace(&format!(":{}@", self.password()), "@")
+    }
+
+    /// Ends all connections and lets nobody in, or lets them in again.
+    pub fn lock_out(&self, locked: bool) {
+        let name = &self.name;
+        run(&server().url, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {}", !locked));
+        if locked {
+            run(&server().url, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+        }
     }
 
     /// Runs statements in it.

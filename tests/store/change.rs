@@ -2,7 +2,7 @@
 
 use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::DeliveryId;
-use postrider::store::{ChangeError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Revival, Store};
+use postrider::store::{ChangeError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Revival};
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, sub};
 

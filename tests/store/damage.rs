@@ -6,7 +6,7 @@ use postrider::attempt::Outcome;
 use postrider::delivery::{Next, StateName};
 use postrider::store::{
     Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, DocumentQuery, KeyRange,
-    Make, Store, Tree,
+    Make, Tree,
 };
 
 use super::world::{Build, START, World, at, event, on_every_embedded_engine, order};

@@ -8,7 +8,7 @@ use postrider::delivery::{Next, StateName};
 use postrider::id::{DeliveryId, EventId};
 use postrider::store::{
     AcceptError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Direction, DocumentChange, DocumentKind, DocumentQuery, Make,
-    NewDelivery, Revival, Store,
+    NewDelivery, Revival,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -13,7 +13,7 @@ use crate::cli::client::ServerArguments;
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::store::archive::{Archived, Line, LinesReader, LinesWriter};
-use crate::store::{ConfigurationChange, ConfigurationKind, Store};
+use crate::store::{ConfigurationChange, ConfigurationKind, Store, redact};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -122,7 +122,7 @@ pub(super) async fn import(arguments: ImportArguments) -> Result<(), Failure> {
     let read = read_all(&*store, reader, &location, arguments.paused).await;
     store.close().await?;
     let items = read?;
-    println!("imported {items} events and keys of {} into {location}", header.created_at);
+    println!("imported {items} events and keys of {} into {}", header.created_at, redact(&location));
     Ok(())
 }
 
@@ -133,7 +133,10 @@ async fn read_all(
     paused: bool,
 ) -> Result<u64, Failure> {
     if !is_empty(store).await? {
-        return Err(Failure::usage(format!("the store `{location}` is not empty; import into a new folder, so that nothing is mixed")));
+        return Err(Failure::usage(format!(
+            "the store `{}` is not empty; import into a new folder or database, so that nothing is mixed",
+            redact(location)
+        )));
     }
     let mut progress = Progress::new("imported", None);
     let (mut items, mut changes, mut count): (Vec<Archived>, Vec<ConfigurationChange>, u64) = (Vec::new(), Vec::new(), 0);

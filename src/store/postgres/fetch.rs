@@ -11,14 +11,15 @@ use tokio_postgres::types::Type;
 
 use super::fault::Fault;
 use super::known::{Known, Need};
+use super::questions::revision;
 use super::rows::{DELIVERY, delivery_record};
 use super::session::Session;
 use super::wire::{Id, raw};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::store::kv::Tree;
-use crate::store::layout;
 use crate::store::record::{self, AttemptRecord, DocumentRecord, DueRecord, KeyRecord, OrderRecord, ValueRecord};
+use crate::store::{Revision, layout};
 
 /// The first number of every advisory lock of ours that a transaction takes.
 const LOCKS: i32 = 1_347_375_957;
@@ -53,7 +54,7 @@ struct Questions {
 }
 
 /// Takes the locks for the configuration. Its answer is the number of the present one.
-pub(super) async fn lock_configuration(session: &Session, usage: ConfigurationUse) -> Result<Option<i64>, Fault> {
+pub(super) async fn lock_configuration(session: &Session, usage: ConfigurationUse) -> Result<Option<Revision>, Fault> {
     let lock = match usage {
         ConfigurationUse::None => return Ok(None),
         ConfigurationUse::Reads => "SELECT pg_advisory_xact_lock_shared($1, $2)",
@@ -63,7 +64,7 @@ pub(super) async fn lock_configuration(session: &Session, usage: ConfigurationUs
     let values = [(&LOCKS as _, Type::INT4), (&CONFIGURATION_LOCK as _, Type::INT4)];
     let (locked, rows) = futures_util::join!(session.query(lock, &values), session.query("SELECT number FROM postrider.revision", &[]));
     locked?;
-    Ok(rows?.first().map(|row| row.get(0)))
+    Ok(rows?.first().map(revision))
 }
 
 /// Reads all of `needs` into `known`.

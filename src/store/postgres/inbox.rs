@@ -10,9 +10,9 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::fetch::ConfigurationUse;
 use super::known::Need;
-use crate::store::StoreError;
 use crate::store::kv::KvError;
 use crate::store::ledger::{Decision, Ledger};
+use crate::store::{Revision, StoreError};
 
 /// Most changes that are committed together.
 const GROUP_CHANGES_MAX: usize = 1_024;
@@ -50,7 +50,7 @@ pub(super) struct Job {
 /// A change that can be decided any number of times, and is answered once.
 pub(super) trait Change: Send {
     /// Decides it; `revision` is that of the configuration, if the job asked for it.
-    fn decide(&mut self, ledger: &mut Ledger, revision: Option<i64>) -> Result<(), KvError>;
+    fn decide(&mut self, ledger: &mut Ledger, revision: Option<Revision>) -> Result<(), KvError>;
 
     /// Tells its caller what was decided last.
     fn answer(self: Box<Self>);
@@ -68,7 +68,7 @@ pub(super) struct Asked<T, E, F> {
 
 impl<T, E, F> Asked<T, E, F>
 where
-    F: FnMut(&mut Ledger, Option<i64>) -> Decision<T, E> + Send,
+    F: FnMut(&mut Ledger, Option<Revision>) -> Decision<T, E> + Send,
 {
     /// A change, and where its answer arrives.
     pub(super) fn new(decide: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
@@ -81,9 +81,9 @@ impl<T, E, F> Change for Asked<T, E, F>
 where
     T: Send,
     E: From<StoreError> + Send,
-    F: FnMut(&mut Ledger, Option<i64>) -> Decision<T, E> + Send,
+    F: FnMut(&mut Ledger, Option<Revision>) -> Decision<T, E> + Send,
 {
-    fn decide(&mut self, ledger: &mut Ledger, revision: Option<i64>) -> Result<(), KvError> {
+    fn decide(&mut self, ledger: &mut Ledger, revision: Option<Revision>) -> Result<(), KvError> {
         self.decided = None;
         self.decided = Some((self.decide)(ledger, revision)?);
         Ok(())

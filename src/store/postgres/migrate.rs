@@ -34,18 +34,23 @@ impl From<Fault> for MigrateError {
     }
 }
 
-/// Brings the tables to the form of this release.
-pub(super) async fn migrate(session: &Session) -> Result<(), MigrateError> {
+/// Brings the tables to the form of this release; refuses a database without any if they must be there.
+pub(super) async fn migrate(session: &Session, must_exist: bool) -> Result<(), MigrateError> {
     check_server(session).await?;
     session.run("BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(1347375956, -1)").await?;
-    let done = migrate_locked(session).await;
+    let done = migrate_locked(session, must_exist).await;
     session.run(if done.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     done
 }
 
-async fn migrate_locked(session: &Session) -> Result<(), MigrateError> {
+async fn migrate_locked(session: &Session, must_exist: bool) -> Result<(), MigrateError> {
     // Asked first: creating needs rights that a user of existing tables need not have.
     if session.query("SELECT 1 FROM pg_namespace WHERE nspname = 'postrider'", &[]).await?.is_empty() {
+        if must_exist {
+            return Err(MigrateError::Unfit(
+                "there is no store in it: it has no schema `postrider`; name the database of the store".to_owned(),
+            ));
+        }
         session.run("CREATE SCHEMA postrider").await?;
     }
     if session.query("SELECT 1 WHERE to_regclass('postrider.meta') IS NULL", &[]).await?.len() == 1 {

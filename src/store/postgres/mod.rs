@@ -9,6 +9,8 @@ mod store;
 mod opening;
 mod writer;
 mod inbox;
+mod leases;
+mod listener;
 mod known;
 mod fetch;
 mod write;

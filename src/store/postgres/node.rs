@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
 use tokio_postgres::types::Type;
 
 use super::fault::Fault;
@@ -9,6 +10,7 @@ use super::session::Session;
 use super::wire::raw;
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, SubscriptionId};
+use crate::store::Revision;
 
 /// How many slots the counts of a subscription have.
 const SLOTS: u64 = 16;
@@ -22,7 +24,13 @@ pub(super) struct Node {
     /// Its name; none for a command, which leases nothing.
     name: Option<String>,
     slot: i16,
+    /// Tells its notifications from those of others.
+    tag: u64,
     reachable: AtomicBool,
+    /// Whether other nodes were there lately.
+    has_others: AtomicBool,
+    /// The newest configuration that was seen.
+    revision: watch::Sender<Revision>,
 }
 
 /// A row that was leased by a node that is gone.
@@ -46,12 +54,43 @@ pub(super) struct Found {
 
 impl Node {
     pub(super) fn new(name: Option<String>, tag: u64) -> Self {
-        Self { name, slot: i16::try_from(tag % SLOTS).unwrap_or_default(), reachable: AtomicBool::new(true) }
+        Self {
+            name,
+            slot: i16::try_from(tag % SLOTS).unwrap_or_default(),
+            tag,
+            reachable: AtomicBool::new(true),
+            has_others: AtomicBool::new(false),
+            revision: watch::Sender::new(Revision::default()),
+        }
     }
 
     /// Its share of the counts.
     pub(super) const fn slot(&self) -> i16 {
         self.slot
+    }
+
+    /// Marks its notifications.
+    pub(super) const fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Whether there are others to be told of what happens here.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others.load(Ordering::Acquire)
+    }
+
+    /// Notes that there is a configuration of this revision.
+    pub(super) fn see_revision(&self, revision: Revision) {
+        self.revision.send_if_modified(|newest| {
+            let newer = revision > *newest;
+            *newest = revision.max(*newest);
+            newer
+        });
+    }
+
+    /// The newest configuration that was seen, and those to come.
+    pub(super) fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
     }
 
     /// The name under which it leases.
@@ -104,7 +143,11 @@ impl Node {
         // A node that was taken for dead has its place again.
         let statement = "INSERT INTO postrider.nodes (name, opened_at, seen_at) VALUES ($1, 0, now()) \
              ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at WHERE nodes.seen_at < excluded.seen_at - interval '5 seconds'";
-        session.query(statement, &[(name, Type::TEXT)]).await.map(drop)
+        session.query(statement, &[(name, Type::TEXT)]).await?;
+        let statement = format!("SELECT 1 FROM postrider.nodes WHERE name <> $1 AND seen_at > now() - interval '{DEAD_AFTER}' LIMIT 1");
+        let others = session.query(&statement, &[(name, Type::TEXT)]).await?;
+        self.has_others.store(!others.is_empty(), Ordering::Release);
+        Ok(())
     }
 
     /// Leaves properly.

@@ -3,10 +3,13 @@
 use std::sync::{Arc, mpsc};
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc as tokio_mpsc;
 
 use super::fault::Fault;
 use super::inbox::Inbox;
 use super::known::Known;
+use super::leases::Leases;
+use super::listener::Listener;
 use super::migrate::{MigrateError, migrate};
 use super::node::{LostLease, Node};
 use super::questions::sums_of_counts;
@@ -35,6 +38,7 @@ pub(super) struct Opening {
 /// What it hands over when the database is ready.
 pub(super) struct Opened {
     pub(super) readers: Arc<Readers>,
+    pub(super) leases: Leases,
     /// When it was opened, if an earlier process of this node did not leave properly.
     pub(super) unclean_stop: Option<Timestamp>,
 }
@@ -43,11 +47,18 @@ impl Opening {
     /// Opens, tells how that went, and serves until the store ends.
     pub(super) async fn serve(self, opened: &mpsc::Sender<Result<Opened, String>>) {
         let readers = Readers::new(self.connector.clone(), Handle::current());
+        let (connector, node, notices) = (self.connector.clone(), self.node.clone(), self.notices.clone());
         match self.begin().await {
             // Whoever opened it is waiting.
             Err(error) => drop(opened.send(Err(error))),
-            Ok((writer, unclean_stop)) => {
-                let _ = opened.send(Ok(Opened { readers, unclean_stop }));
+            Ok((mut writer, unclean_stop)) => {
+                let (teller, news) = tokio_mpsc::unbounded_channel();
+                writer.tell_others_by(teller);
+                let leases = Leases::start(connector.clone(), node.clone());
+                if node.name().is_some() {
+                    tokio::spawn(Listener { connector, node, notices, news }.run());
+                }
+                let _ = opened.send(Ok(Opened { readers, leases, unclean_stop }));
                 writer.run().await;
             }
         }
@@ -60,7 +71,7 @@ impl Opening {
             }
         };
         let session = self.connector.connect().await.map_err(words)?;
-        migrate(&session).await.map_err(|error| match error {
+        migrate(&session, self.options.must_exist).await.map_err(|error| match error {
             MigrateError::Fault(fault) => words(fault),
             MigrateError::Unfit(detail) => detail,
         })?;

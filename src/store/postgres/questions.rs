@@ -19,8 +19,8 @@ use crate::store::cache::EventCache;
 use crate::store::kv::{Direction, after_prefix};
 use crate::store::record::BadRecord;
 use crate::store::{
-    ConfigurationKind, ConfigurationRecord, Counts, Document, DocumentKind, DocumentQuery, DuePage, DueRow, RecordQuery, StoreError,
-    SubscriptionCounts, layout,
+    ConfigurationKind, ConfigurationRecord, Counts, Document, DocumentKind, DocumentQuery, DuePage, DueRow, RecordQuery, Revision,
+    StoreError, SubscriptionCounts, layout,
 };
 
 /// Largest body of an event that is read along with what is due.
@@ -133,7 +133,7 @@ impl Readers {
     }
 
     /// The configuration and its revision, as they were at one moment.
-    pub(super) async fn configuration(&self) -> Result<(i64, Vec<ConfigurationRecord>), StoreError> {
+    pub(super) async fn configuration(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
         let audit = i16::from(layout::kind_number(ConfigurationKind::Audit));
         let reader = self.at_one_moment().await?;
         let read = async |session: &Session| {
@@ -141,9 +141,9 @@ impl Readers {
             let statement = "SELECT kind, id, value FROM postrider.configuration WHERE kind <> $1 ORDER BY kind, id";
             Ok((revision, session.query(statement, &[(&audit, Type::INT2)]).await?))
         };
-        let (revision, rows) = read(&reader.session).await.map_err(|fault| self.told(fault))?;
+        let (number, rows) = read(&reader.session).await.map_err(|fault| self.told(fault))?;
         reader.end().await?;
-        Ok((revision.first().map_or(0, |row| row.get(0)), rows.iter().filter_map(configuration_record).collect()))
+        Ok((number.first().map(revision).unwrap_or_default(), rows.iter().filter_map(configuration_record).collect()))
     }
 
     pub(super) async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
@@ -192,6 +192,17 @@ impl Readers {
         let rows = self.rows(SUMS_OF_COUNTS, &[]).await?;
         Ok(counts_in(&rows))
     }
+}
+
+/// The number in a row of the revision.
+pub(super) fn revision(row: &Row) -> Revision {
+    Revision(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+}
+
+/// The present revision of the configuration.
+pub(super) async fn present_revision(session: &Session) -> Result<Revision, Fault> {
+    let rows = session.query("SELECT number FROM postrider.revision", &[]).await?;
+    Ok(rows.first().map(revision).unwrap_or_default())
 }
 
 pub(super) fn configuration_record(row: &Row) -> Option<ConfigurationRecord> {

@@ -13,10 +13,12 @@ use super::address::Address;
 use super::fetch::ConfigurationUse;
 use super::inbox::{Asked, Inbox, Job, Kind};
 use super::known::Need;
+use super::leases::Leases;
 use super::node::Node;
 use super::opening::{Opened, Opening};
 use super::retention::{Retention, remove_events};
 use super::session::{Connector, Readers};
+use super::write::is_decided_by;
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -27,9 +29,10 @@ use crate::store::cache::EventCache;
 use crate::store::kv::Tree;
 use crate::store::ledger::{Decision, Ledger};
 use crate::store::{
-    AcceptError, Accepted, ChangeError, CheckReport, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Make, NewEvent, OpenError, Page, Pruned,
-    RecordQuery, Revival, Settlement, Store, StoreError, StoreOptions, SubscriptionCounts, layout,
+    AcceptError, Accepted, ChangeError, CheckReport, CommitNotices, ConfigurationChange, ConfigurationKind, ConfigurationRecord,
+    ConfigureError, DecidedQuery, DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Lease, Make,
+    NewEvent, OpenError, Page, Pruned, RecordQuery, Revision, Revival, Settlement, Store, StoreError, StoreOptions, SubscriptionCounts,
+    layout,
 };
 
 /// Most deliveries that one step of [`Store::end_deliveries`] ends.
@@ -48,6 +51,7 @@ pub struct PostgresStore {
     inbox: Arc<Inbox>,
     readers: Arc<Readers>,
     node: Arc<Node>,
+    leases: Leases,
     cache: Arc<EventCache>,
     notices: Arc<CommitNotices>,
     retention: Retention,
@@ -107,11 +111,12 @@ impl PostgresStore {
             })
             .map_err(|error| fail(error.to_string()))?;
         let opened = wait.recv().unwrap_or_else(|_| Err("its thread ended".to_owned()));
-        let Opened { readers, unclean_stop } = opened.map_err(fail)?;
+        let Opened { readers, leases, unclean_stop } = opened.map_err(fail)?;
         Ok(Self {
             inbox,
             readers,
             node,
+            leases,
             cache,
             notices,
             retention: Retention::default(),
@@ -127,14 +132,18 @@ impl PostgresStore {
     }
 
     /// Has a change decided and written.
-    async fn change<T, E>(&self, terms: Terms, mut decide: impl FnMut(&mut Ledger) -> Decision<T, E> + Send + 'static) -> Result<T, E>
+    async fn change<T, E>(
+        &self,
+        terms: Terms,
+        decide: impl FnMut(&mut Ledger, Option<Revision>) -> Decision<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         self.check_open()?;
         let Terms { kind, configuration, bytes, needs } = terms;
-        let (change, answer) = Asked::new(move |ledger: &mut Ledger, _| decide(ledger));
+        let (change, answer) = Asked::new(decide);
         self.inbox.push(Job { kind, configuration, bytes, needs, change: Box::new(change) }).await?;
         // Unanswered: the store was closed, or dropped.
         answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
@@ -186,6 +195,22 @@ fn configuration_place(change: &ConfigurationChange) -> Vec<u8> {
     }
 }
 
+fn configure_terms(changes: &[ConfigurationChange]) -> Terms {
+    Terms {
+        kind: Kind::Other,
+        configuration: ConfigurationUse::Writes,
+        bytes: 1_024 * changes.len(),
+        needs: changes.iter().map(|change| Need::Record(Tree::Configuration, configuration_place(change))).collect(),
+    }
+}
+
+const fn kind_of(change: &ConfigurationChange) -> ConfigurationKind {
+    match change {
+        ConfigurationChange::Put { record, .. } | ConfigurationChange::Replace { record, .. } => record.kind,
+        ConfigurationChange::Remove { kind, .. } => *kind,
+    }
+}
+
 /// Whether each part of an archive is there already.
 fn restore_need(item: &Archived) -> Need {
     match item {
@@ -199,6 +224,15 @@ fn restore_need(item: &Archived) -> Need {
 #[async_trait]
 impl Store for PostgresStore {
     async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError> {
+        self.accept_under(Revision(u64::MAX), events, documents).await
+    }
+
+    async fn accept_under(
+        &self,
+        revision: Revision,
+        events: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Result<Vec<Accepted>, AcceptError> {
         let terms = Terms {
             kind: Kind::Accept,
             configuration: ConfigurationUse::Reads,
@@ -206,7 +240,13 @@ impl Store for PostgresStore {
             needs: accept_needs(&events, &documents),
         };
         self.cache.clear_dropped();
-        self.change(terms, move |ledger| ledger.accept(events.clone(), documents.clone())).await
+        self.change(terms, move |ledger, found| {
+            if found.is_some_and(|found| found > revision) {
+                return Ok(Err(AcceptError::ConfigurationChanged));
+            }
+            ledger.accept(events.clone(), documents.clone())
+        })
+        .await
     }
 
     async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError> {
@@ -227,13 +267,18 @@ impl Store for PostgresStore {
         self.readers.due(&self.cache, subscription, until, skip, limit).await
     }
 
+    async fn lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.leases.take(lease).await
+    }
+
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
-        self.change(settle_terms(&settlement), move |ledger| ledger.settle(settlement.clone())).await
+        self.change(settle_terms(&settlement), move |ledger, _| ledger.settle(settlement.clone())).await
     }
 
     async fn cancel_noted(&self, delivery: DeliveryId, at: Timestamp, note: Option<ConfigurationRecord>) -> Result<Delivery, ChangeError> {
         let subscription = self.subscription_of(delivery).await?;
-        self.change(Terms::other(vec![delivery_need(subscription, delivery)]), move |ledger| {
+        self.change(Terms::other(vec![delivery_need(subscription, delivery)]), move |ledger, _| {
             let decision = ledger.cancel_of(subscription, delivery, at)?;
             Ok(decision.inspect(|_| ledger.put_note(note.clone())))
         })
@@ -248,7 +293,7 @@ impl Store for PostgresStore {
         note: Option<ConfigurationRecord>,
     ) -> Result<Delivery, ChangeError> {
         let subscription = self.subscription_of(delivery).await?;
-        self.change(Terms::other(vec![delivery_need(subscription, delivery)]), move |ledger| {
+        self.change(Terms::other(vec![delivery_need(subscription, delivery)]), move |ledger, _| {
             let decision = ledger.retry_of(subscription, delivery, at, template_version)?;
             Ok(decision.inspect(|_| ledger.put_note(note.clone())))
         })
@@ -257,7 +302,7 @@ impl Store for PostgresStore {
 
     async fn revive(&self, revival: Revival) -> Result<usize, StoreError> {
         let needs = revival.deliveries.iter().map(|&delivery| delivery_need(revival.subscription, delivery)).collect();
-        self.change(Terms::other(needs), move |ledger| ledger.revive(revival.clone())).await
+        self.change(Terms::other(needs), move |ledger, _| ledger.revive(revival.clone())).await
     }
 
     async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError> {
@@ -270,7 +315,7 @@ impl Store for PostgresStore {
             let step = (limit - ended).min(ENDED_PER_STEP_MAX);
             let range = |tree| Need::First(tree, layout::subscription_key(subscription).to_vec(), 2 * step);
             let terms = Terms::other(vec![range(Tree::Order), range(Tree::Due)]);
-            match self.change(terms, move |ledger| ledger.end_deliveries(subscription, at, step)).await? {
+            match self.change(terms, move |ledger, _| ledger.end_deliveries(subscription, at, step)).await? {
                 0 => break,
                 count => ended += count,
             }
@@ -303,17 +348,36 @@ impl Store for PostgresStore {
     }
 
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError> {
-        let terms = Terms {
-            kind: Kind::Other,
-            configuration: ConfigurationUse::Writes,
-            bytes: 1_024 * changes.len(),
-            needs: changes.iter().map(|change| Need::Record(Tree::Configuration, configuration_place(change))).collect(),
-        };
-        self.change(terms, move |ledger| ledger.configure(changes.clone())).await
+        self.change(configure_terms(&changes), move |ledger, _| ledger.configure(changes.clone())).await
+    }
+
+    async fn configure_under(&self, revision: Revision, changes: Vec<ConfigurationChange>) -> Result<Revision, ConfigureError> {
+        let terms = configure_terms(&changes);
+        let decides = changes.iter().any(|change| is_decided_by(kind_of(change)));
+        self.change(terms, move |ledger, found| {
+            let follows = decides && found == Some(revision);
+            let known = if follows { Revision(revision.0 + 1) } else { revision };
+            Ok(ledger.configure(changes.clone())?.map(|()| known))
+        })
+        .await
     }
 
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError> {
         Ok(self.readers.configuration().await?.1)
+    }
+
+    async fn configuration_with_revision(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
+        self.readers.configuration().await
+    }
+
+    async fn configuration_after(&self, revision: Revision) -> Revision {
+        let mut seen = self.node.revisions();
+        let found = seen.wait_for(|seen| *seen > revision).await.map(|seen| *seen);
+        match found {
+            Ok(found) => found,
+            // The node lives as long as this store.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
@@ -354,7 +418,7 @@ impl Store for PostgresStore {
                 bytes: 4_096 * step.len(),
                 needs: step.iter().map(restore_need).collect(),
             };
-            taken += self.change(terms, move |ledger| ledger.restore(step.clone())).await?;
+            taken += self.change(terms, move |ledger, _| ledger.restore(step.clone())).await?;
         }
         Ok(taken)
     }

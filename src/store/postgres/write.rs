@@ -459,7 +459,7 @@ pub(super) async fn send_counts(session: &Session, slot: i16, changes: Vec<Count
 }
 
 /// Whether accepts and lanes are decided by records of this kind, so that other nodes must hear of changes.
-const fn is_decided_by(kind: ConfigurationKind) -> bool {
+pub(super) const fn is_decided_by(kind: ConfigurationKind) -> bool {
     match kind {
         ConfigurationKind::Account
         | ConfigurationKind::Subscription

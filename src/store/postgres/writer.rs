@@ -14,18 +14,21 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::join;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use super::fault::Fault;
 use super::fetch::{ConfigurationUse, fetch, lock_configuration};
 use super::inbox::{Ending, Inbox, Job, Kind, Taken};
 use super::known::{Known, Need};
+use super::listener::News;
 use super::node::Node;
 use super::partitions::{Day, Partitions};
-use super::questions::sums_of_counts;
+use super::questions::{present_revision, sums_of_counts};
 use super::session::{Connector, Session};
 use super::write::Written;
 use crate::clock::Clock;
+use crate::id::SubscriptionId;
 use crate::store::ledger::Ledger;
 use crate::store::options::StoreObserver;
 use crate::store::{CommitNotices, StoreError};
@@ -66,9 +69,10 @@ pub(super) struct Writer {
     pub(super) partitions: Partitions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<dyn StoreObserver>>,
+    /// Where other nodes are told of what happens here.
+    others: Option<mpsc::UnboundedSender<News>>,
     /// How a transaction is begun.
     begin: String,
-    looked_around_at: Option<Instant>,
 }
 
 /// What a writer is made of.
@@ -98,19 +102,28 @@ impl Writer {
             partitions: Partitions::default(),
             clock,
             observer,
+            others: None,
             begin: format!("{BEGIN_WRITING}{}", if commits_early { WAIT_FOR_DISK } else { "" }),
-            looked_around_at: None,
         }
+    }
+
+    /// Tells other nodes by `teller`, when there are any.
+    pub(super) fn tell_others_by(&mut self, teller: mpsc::UnboundedSender<News>) {
+        self.others = Some(teller);
     }
 
     /// Serves the inbox until it ends.
     pub(super) async fn run(mut self) {
         let inbox = self.inbox.clone();
+        let mut rounds = tokio::time::interval(ROUNDS_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.session.as_ref().is_none_or(Session::is_closed) && !self.reconnect().await {
-                return;
+            if self.session.as_ref().is_none_or(Session::is_closed) {
+                if !self.reconnect().await {
+                    return;
+                }
+                rounds.reset_immediately();
             }
-            self.look_around().await;
             tokio::select! {
                 taken = inbox.take() => match taken {
                     Taken::Group(group) => self.commit(group).await,
@@ -121,22 +134,18 @@ impl Writer {
                         return;
                     }
                 },
-                () = tokio::time::sleep(ROUNDS_EVERY) => {}
+                _ = rounds.tick() => self.look_around().await,
             }
         }
     }
 
     /// Once a second: reads what other nodes counted, says that this one is there, makes tomorrow's partitions.
     async fn look_around(&mut self) {
-        let now = self.clock.instant();
-        if self.looked_around_at.is_some_and(|at| now.duration_since(at) < ROUNDS_EVERY) {
-            return;
-        }
-        self.looked_around_at = Some(now);
         let Some(session) = &self.session else { return };
         let looked = async {
             self.node.beat(session).await?;
             let counts = sums_of_counts(session).await?;
+            self.node.see_revision(present_revision(session).await?);
             let today = Day::at(self.clock.now().unix_ms());
             self.partitions.make(session, self.partitions.missing([today, today.next()])).await?;
             Ok::<_, Fault>(counts)
@@ -181,18 +190,18 @@ impl Writer {
                     if self.node.set_reachable(true) {
                         tracing::warn!("the database is back");
                     }
-                    self.looked_around_at = None;
                     return true;
                 }
                 Err(fault) => detail = StoreError::from(fault).to_string(),
             }
-            let until = self.clock.instant() + pause;
+            let over = tokio::time::sleep(pause);
+            tokio::pin!(over);
             loop {
                 if !self.refuse_waiting(&detail) {
                     return false;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep_until(until) => break,
+                    () = &mut over => break,
                     () = self.inbox.arrived() => {}
                 }
             }
@@ -231,9 +240,11 @@ impl Writer {
     async fn commit_group(&mut self, mut group: Vec<Job>) {
         let began = self.clock.instant();
         let fault = match self.commit_patiently(&mut group).await {
-            Ok(()) => {
+            Ok(changes_configuration) => {
                 self.observer.iter().for_each(|observer| observer.written(self.clock.instant().duration_since(began)));
-                self.notices.post(self.ledger.take_notices());
+                let notices = self.ledger.take_notices();
+                self.tell_others(notices.keys().copied().collect(), changes_configuration);
+                self.notices.post(notices);
                 group.into_iter().for_each(|job| job.change.answer());
                 return;
             }
@@ -267,6 +278,14 @@ impl Writer {
         }
     }
 
+    fn tell_others(&self, lanes: Vec<SubscriptionId>, changes_configuration: bool) {
+        let Some(others) = self.others.as_ref().filter(|_| self.node.has_others()) else { return };
+        let lanes = (!lanes.is_empty()).then_some(News::Lanes(lanes));
+        let configuration = changes_configuration.then_some(News::Configuration);
+        // The listener ends with the store.
+        lanes.into_iter().chain(configuration).for_each(|news| drop(others.send(news)));
+    }
+
     /// Tells the callers of a group; settlements are kept for later.
     fn refuse(&self, group: Vec<Job>, fault: &Fault) {
         let (settles, others): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.kind == Kind::Settle);
@@ -275,14 +294,15 @@ impl Writer {
     }
 
     /// Commits a group, again and again while something is in the way that goes away.
-    async fn commit_patiently(&mut self, group: &mut [Job]) -> Result<(), Fault> {
+    /// Tells whether it changed the configuration.
+    async fn commit_patiently(&mut self, group: &mut [Job]) -> Result<bool, Fault> {
         let mut tries = 0;
         loop {
             let committed = tokio::time::timeout(GROUP_MAX, self.try_commit(group)).await;
             let fault = match committed.unwrap_or_else(|_| Err(Fault::too_slow("a transaction"))) {
-                Ok(()) => {
+                Ok(changes_configuration) => {
                     self.ledger.keep();
-                    return Ok(());
+                    return Ok(changes_configuration);
                 }
                 Err(fault) => fault,
             };
@@ -305,7 +325,7 @@ impl Writer {
         }
     }
 
-    async fn try_commit(&mut self, group: &mut [Job]) -> Result<(), Fault> {
+    async fn try_commit(&mut self, group: &mut [Job]) -> Result<bool, Fault> {
         let Some(session) = &self.session else { return Err(Fault::Lost("it closed the connection".to_owned())) };
         let known = Arc::new(Known::default());
         let mut needs: Vec<Need> = group.iter().flat_map(|job| job.needs.iter().cloned()).collect();
@@ -332,12 +352,13 @@ impl Writer {
         Err(Fault::Refused("a change needs more rows than can be read for it".to_owned()))
     }
 
-    async fn write(&mut self, known: &Known) -> Result<(), Fault> {
+    async fn write(&mut self, known: &Known) -> Result<bool, Fault> {
         let Some(session) = &self.session else { return Err(Fault::Lost("it closed the connection".to_owned())) };
         let (batch, counts) = self.ledger.decided();
         let written = Written::of(&batch, counts, known);
         if written.is_empty() {
-            return session.run("ROLLBACK").await;
+            session.run("ROLLBACK").await?;
+            return Ok(false);
         }
         let missing = self.partitions.missing(written.days());
         if !missing.is_empty() {
@@ -347,6 +368,7 @@ impl Writer {
         }
         let (sent, committed) = join!(written.send(session, self.node.slot()), session.run("COMMIT"));
         sent?;
-        committed
+        committed?;
+        Ok(written.changes_configuration)
     }
 }
