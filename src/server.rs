@@ -38,7 +38,7 @@ use crate::id::NodeId;
 use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
-    draw_key_text, run_replays, sweep, unlock,
+    draw_key_text, follow_configuration, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -46,7 +46,7 @@ use crate::request::send::{
 };
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
-use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
+use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions, redact};
 use crate::systemd::Notifier;
 use clients::{Clients, Counted};
 
@@ -155,6 +155,7 @@ pub struct Server {
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
     replays: JoinHandle<()>,
+    follower: JoinHandle<()>,
     status: Option<JoinHandle<()>>,
     notifier: Option<Arc<Notifier>>,
     reloader: Arc<Reloader>,
@@ -184,12 +185,13 @@ impl Server {
             clock: clock.clone(),
             waiting_per_subscription_max: settings.waiting_per_subscription_max,
             free_space_floor: settings.disk_free_bytes_min,
+            node: Some(node_name(&settings.data, &rng)?),
             ..StoreOptions::default()
         };
         let location = settings.store_location();
         // Opening reads the disk, which must not stand in the way of other tasks.
         let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
-        let store: Arc<dyn Store> = Arc::new(opened.expect("opening a store turns panics into errors")?);
+        let store: Arc<dyn Store> = Arc::from(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
         if settings.discard_secrets {
@@ -294,6 +296,7 @@ impl Server {
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention_seen, sweep_turn)),
             replays: tokio::spawn(run_replays(queue.clone(), replays_turn)),
+            follower: tokio::spawn(follow_configuration(queue.clone())),
             status: notifier.clone().map(|notifier| tokio::spawn(tell_status(queue.clone(), notifier))),
             notifier,
             reloader: Arc::new(reloader),
@@ -303,7 +306,7 @@ impl Server {
         };
         server.ready.set(true);
         server.notifier.iter().for_each(|notifier| notifier.ready());
-        tracing::info!(%address, store = settings.store_location(), "ready");
+        tracing::info!(%address, store = redact(&settings.store_location()), "ready");
         Ok(server)
     }
 
@@ -367,7 +370,7 @@ impl Server {
         let _ = self.dispatcher.await;
         // It gives back what is left; the leases of what it cannot give back end by themselves.
         let _ = tokio::time::timeout(LEAVE_MAX, self.keeper).await;
-        for task in [self.sweep, self.replays].into_iter().chain(self.status) {
+        for task in [self.sweep, self.replays, self.follower].into_iter().chain(self.status) {
             task.abort();
             let _ = task.await;
         }
@@ -377,6 +380,22 @@ impl Server {
         let closed = self.queue.close().await.map_err(RunError::Store);
         tracing::info!("stopped");
         closed
+    }
+}
+
+/// The name of this server among those that share a database: drawn once, and kept in the data folder, so
+/// that it knows after a restart what it left under way.
+fn node_name(data: &Path, rng: &SystemRng) -> Result<String, StartError> {
+    let path = data.join("node");
+    let failed = |source| StartError::Key { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        Ok(_) | Err(_) => {
+            let name = format!("node-{:016x}", rng.bits());
+            std::fs::write(&path, format!("{name}\n")).map_err(failed)?;
+            Ok(name)
+        }
     }
 }
 

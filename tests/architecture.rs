@@ -40,7 +40,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
 }
 
 /// Crates that are known in few places, so that they can be replaced.
-const DOORS: [(&str, &[&str]); 14] = [
+const DOORS: [(&str, &[&str]); 15] = [
     ("axum", &["src/api/", "src/server.rs", "src/cli/receiver.rs", "src/cli/listen"]),
     ("hyper_util", &["src/server.rs", "src/cli/bench"]),
     ("reqwest", &["src/request/send", "src/request/guard/", "src/cli/client.rs", "src/cli/bench"]),
@@ -53,7 +53,8 @@ const DOORS: [(&str, &[&str]); 14] = [
     ("rust_decimal", &["src/inbound/"]),
     ("prometheus_client", &["src/metrics/"]),
     ("rcgen", &["src/cli/listen/"]),
-    ("tokio_rustls", &["src/cli/listen/"]),
+    ("tokio_rustls", &["src/cli/listen/", "src/store/postgres/"]),
+    ("tokio_postgres", &["src/store/postgres/"]),
     ("chacha20poly1305", &["src/secret/vault.rs"]),
 ];
 

@@ -23,6 +23,7 @@ mod credentials;
 mod dashboard;
 #[path = "it/egress.rs"]
 mod egress;
+mod database;
 #[path = "it/documented.rs"]
 mod documented;
 #[path = "it/error_codes.rs"]
@@ -39,12 +40,16 @@ mod kill;
 mod life;
 #[path = "it/log.rs"]
 mod log;
+#[path = "it/postgres.rs"]
+mod postgres;
 #[path = "it/preview.rs"]
 mod preview;
 #[path = "it/manage.rs"]
 mod manage;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/nodes.rs"]
 mod nodes;
 #[path = "it/openapi.rs"]

@@ -1,6 +1,8 @@
 //! What every store must do, run on each engine, and what is particular to one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; its helpers are no test functions by clippy's rule")]
 
+mod database;
+
 mod store {
     mod accept;
     mod archive;
@@ -15,6 +17,7 @@ mod store {
     mod model;
     mod notices;
     mod order;
+    mod postgres;
     mod powercut;
     mod reopen;
     mod retention;

@@ -61,6 +61,7 @@ pub(super) const CODES: &[Code] = &[
     code("too_many_tests", 429, "the account had as many tests sent within a minute as the setting `test_sends_per_minute` (60) allows; `Retry-After` says when to try again"),
     code("queue_full", 429, "too many deliveries wait for one subscription; `Retry-After` says when to try again"),
     code("storage_full", 503, "the disk is nearly full; sending goes on, accepting starts again by itself"),
+    code("store_unavailable", 503, "the database did not answer. What was asked may be done or not: send it again, events with the same keys"),
     code("store_failed", 503, "a write or sync failed; the server is stopping"),
     code("stopping", 503, "the server is stopping"),
 ];

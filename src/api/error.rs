@@ -90,6 +90,11 @@ impl From<StoreError> for ApiError {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", error.to_string()).retry_after(RETRY_LATER_S)
             }
             StoreError::Closed => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()).retry_after(RETRY_SOON_S),
+            StoreError::Unavailable { .. } => {
+                // The cause is the operator's business and in the log.
+                let detail = "the database did not answer; what was asked may be done or not, send it again, events with the same keys";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_SOON_S)
+            }
             StoreError::Failed { .. } => {
                 // The cause is the operator's business and in the log; the caller learns what to do.
                 let detail = "the store failed and nothing was stored; send the request again when the server is back";
@@ -111,6 +116,7 @@ impl From<AcceptError> for ApiError {
             AcceptError::QueueFull { .. } => {
                 Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(RETRY_LATER_S)))
             }
+            AcceptError::ConfigurationChanged => Self::new(StatusCode::CONFLICT, "conflict", message),
             AcceptError::DocumentChanged { .. } => Self::new(StatusCode::CONFLICT, "conflict", message),
             AcceptError::Store(error) => error.into(),
         }

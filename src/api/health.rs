@@ -30,7 +30,7 @@ enum HealthStatus {
     Hangs,
     /// It takes work.
     Ready,
-    /// It takes no work: it is starting or stopping.
+    /// It takes no work: it is starting or stopping, or its database cannot be reached.
     #[serde(rename = "not ready")]
     NotReady,
 }
@@ -44,9 +44,9 @@ pub(super) async fn live(State(state): State<ApiState>) -> impl IntoResponse {
     }
 }
 
-/// Ready: the store is open, the operator's key exists and the server is not stopping.
+/// Ready: the store is open and can be reached, the operator's key exists and the server is not stopping.
 pub(super) async fn ready(State(state): State<ApiState>) -> impl IntoResponse {
-    if state.ready.is_ready() {
+    if state.ready.is_ready() && state.queue.is_reachable() {
         (StatusCode::OK, Json(Health { status: HealthStatus::Ready }))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: HealthStatus::NotReady }))

@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::store::redact;
+
 /// Stores events and delivers them as postbacks, durably and under limits.
 #[derive(Debug, Parser)]
 #[command(
@@ -116,6 +118,9 @@ impl Failure {
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(failure) = refuse_passwords(std::env::args()) {
+        return report(&failure);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::from(error)),
@@ -151,6 +156,20 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }
+}
+
+/// Refuses the password of a database among the arguments, which every user of the machine can read.
+fn refuse_passwords(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+    for argument in arguments {
+        let address =
+            argument.split_once('=').map_or(argument.as_str(), |(flag, value)| if flag.starts_with("--") { value } else { &argument });
+        if address.starts_with("postgres") && redact(address) != address {
+            return Err(Failure::usage(
+                "a password on the command line can be read by everybody on this machine; leave it out of the address and set the variable `PGPASSWORD`, or give the whole address by `POSTRIDER_STORE` or the settings file",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Prints an error with its causes, once.

@@ -294,9 +294,21 @@ impl Settings {
             if name == "egress_proxy" {
                 *value = self.egress_proxy.as_ref().map_or(Value::Null, |proxy| without_credentials(proxy.expose()).into());
             }
+            if name == "store" && self.store.contains("://") {
+                *value = without_password(&self.store).into();
+            }
         }
         shown.push(("master_key".into(), secret(&self.master_key)));
         shown
+    }
+}
+
+/// The address of a database without its password.
+pub(super) fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(url) if url.password().is_none() => url.into(),
+        Ok(mut url) => url.set_password(Some("***")).map_or_else(|()| "(secret)".into(), |()| url.into()),
+        Err(_) => "(secret)".into(),
     }
 }
 

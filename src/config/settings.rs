@@ -28,7 +28,7 @@ pub struct Settings {
     /// Removes the sealed secrets at this start, since their key is lost. A flag only.
     #[serde(skip)]
     pub discard_secrets: bool,
-    /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
+    /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, `postgres://USER@HOST/DATABASE` or `memory:`.
     #[schemars(example = &"redb")]
     pub store: String,
     /// What this node does: `api` serves the API, `dispatch` sends. Nodes of other roles share its store, which is

@@ -12,11 +12,14 @@ use crate::delivery::OrderKey;
 use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
-use crate::store::{AcceptError, Accepted, DocumentChange, NewDelivery, NewEvent, NewKey, StoreError};
+use crate::store::{AcceptError, Accepted, DocumentChange, NewDelivery, NewEvent, NewKey, Revision, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
 const FIRST_DUE_MAX: Duration = Duration::from_secs(60 * 86_400);
+
+/// How often events are prepared again for a configuration that others keep changing.
+const PREPARED_MAX: usize = 5;
 
 /// An event as it was reported.
 #[derive(Debug, Clone)]
@@ -96,19 +99,40 @@ impl Queue {
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let done = self.store_events(events, sees, not_to).await;
+        let done = self.store_events_patiently(events, sees, not_to).await;
         done.inspect_err(|error| self.metrics.events_refused(reason(error)))
     }
 
-    async fn store_events(
+    /// Prepares the events again if another server changed the configuration meanwhile.
+    async fn store_events_patiently(
         &self,
         events: Vec<IncomingEvent>,
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
+        if self.revision() == Revision::default() {
+            return self.store_events(events, &sees, not_to).await;
+        }
+        for _ in 0..PREPARED_MAX {
+            match self.store_events(events.clone(), &sees, not_to).await {
+                Err(EmitError::Accept(AcceptError::ConfigurationChanged)) => self.reload().await.map_err(AcceptError::from)?,
+                done => return done,
+            }
+        }
+        self.store_events(events, &sees, not_to).await
+    }
+
+    async fn store_events(
+        &self,
+        events: Vec<IncomingEvent>,
+        sees: &(impl Fn(&AccountId) -> bool + Send),
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<Accepted>, EmitError> {
+        // Before the registry: one that is newer than its revision is only prepared for again.
+        let revision = self.revision();
         let (registry, now) = (self.registry(), self.clock.now());
         let prepared = self.prepare(&registry, now, events, sees, not_to)?;
-        self.store_prepared(&registry, now, prepared, Vec::new()).await
+        self.store_prepared(revision, (&registry, now), prepared, Vec::new()).await
     }
 
     /// Events as they will be stored, with their deliveries by this configuration.
@@ -162,16 +186,16 @@ impl Queue {
         Ok(prepared)
     }
 
-    /// Stores events and changes of documents in one commit, and counts the events.
+    /// Stores events, prepared by the configuration of this revision, and changes of documents in one commit, and counts the events.
     pub(super) async fn store_prepared(
         &self,
-        registry: &Registry,
-        now: Timestamp,
+        revision: Revision,
+        (registry, now): (&Registry, Timestamp),
         prepared: Vec<NewEvent>,
         documents: Vec<DocumentChange>,
     ) -> Result<Vec<Accepted>, EmitError> {
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
-        let accepted = self.store.accept_with(prepared, documents).await?;
+        let accepted = self.store.accept_under(revision, prepared, documents).await?;
         for (account, event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
             if event.duplicate {
@@ -192,9 +216,9 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::WrongField { .. } => "wrong_field_type",
         EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
-        EmitError::Accept(AcceptError::DocumentChanged { .. }) => "conflict",
+        EmitError::Accept(AcceptError::DocumentChanged { .. } | AcceptError::ConfigurationChanged) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
-        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
+        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Unavailable { .. } | StoreError::Closed)) => "store",
     }
 }
 

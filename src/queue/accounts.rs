@@ -100,7 +100,7 @@ impl Queue {
         let changes = changed_pointers(&as_json(present), &as_json(&account));
         let deed = Deed::new(AuditAction::AccountChanged, Some(&account.id), &account.id).changing(changes);
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)]).await?;
+        self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)]).await?;
         self.publish(|registry| registry.put_account(account.clone()));
         Ok(ChangedAccount { account, warnings })
     }
@@ -128,7 +128,7 @@ impl Queue {
         let offers: Vec<_> = registry.offers().filter(|known| known.offer.account == *id).map(|known| known.offer.id.clone()).collect();
         changes.extend(offers.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Offer, id: id.to_string() }));
         changes.extend(registry.inbound_keys().removals_of_account(id));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             offers.iter().for_each(|id| registry.remove_offer(id));
             registry.inbound.remove_account(id);

@@ -252,7 +252,7 @@ impl Queue {
     pub async fn note_reload(&self, names: &[String]) -> Result<(), ConfigureError> {
         let changes = names.iter().map(|name| format!("/{name}")).collect();
         let deed = Deed { action: AuditAction::SettingsReloaded, account: None, object: None, changes };
-        self.store.configure(vec![self.audit(&Actor::server(), deed)]).await
+        self.write_configuration(vec![self.audit(&Actor::server(), deed)]).await
     }
 
     /// Notes that somebody came without a valid key.
@@ -261,7 +261,7 @@ impl Queue {
     /// [`ConfigureError`] if it was not stored.
     pub async fn note_failed_authentication(&self, by: &Actor) -> Result<(), ConfigureError> {
         let deed = Deed { action: AuditAction::AuthenticationFailed, account: None, object: None, changes: Vec::new() };
-        self.store.configure(vec![self.audit(by, deed)]).await
+        self.write_configuration(vec![self.audit(by, deed)]).await
     }
 
     /// Entries of the audit log, newest first. A page may be short of its limit and not be the last.
@@ -309,7 +309,7 @@ impl Queue {
             let is_last = records.len() < PRUNED_PER_STEP;
             if !records.is_empty() {
                 let remove = |ConfigurationRecord { kind, id, .. }| ConfigurationChange::Remove { kind, id };
-                self.store.configure(records.into_iter().map(remove).collect()).await?;
+                self.write_configuration(records.into_iter().map(remove).collect()).await?;
             }
             if is_last {
                 return Ok(());

@@ -79,7 +79,7 @@ impl Queue {
         let _turn = self.configuring.lock().await;
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
         let created = Deed::new(AuditAction::AccountCreated, Some(&account.id), &account.id);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
+        self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
         self.publish(|registry| registry.put_account(account));
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Queue {
             self.audit(by, created),
         ];
         changes.extend(secrets_change(&self.vault, &subscription, None));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| registry.put_subscription(subscription.clone()));
         Ok(Change { subscription, warnings })
     }
@@ -201,7 +201,7 @@ impl Queue {
                 .iter()
                 .map(|version| ConfigurationChange::Remove { kind: ConfigurationKind::TemplateVersion, id: template_id(id, *version) }),
         );
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             registry.put_subscription(subscription.clone());
             forgotten.iter().for_each(|version| registry.remove_template(id, *version));
@@ -228,7 +228,7 @@ impl Queue {
         let deleted = Deed::new(AuditAction::SubscriptionDeleted, Some(&present.spec.account), &id);
         let mut changes = subscription_removals(&registry, id);
         changes.push(self.audit(by, deleted));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| registry.remove_subscription(id));
         Ok(())
     }

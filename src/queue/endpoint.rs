@@ -97,6 +97,6 @@ impl Queue {
             }
             None => ConfigurationChange::Remove { kind, id },
         };
-        self.store.configure(vec![change]).await
+        self.write_configuration(vec![change]).await
     }
 }

@@ -68,7 +68,7 @@ impl Queue {
         }
         let record = record(ConfigurationKind::EventType, defined.name.to_string(), &defined);
         let created = Deed::new(AuditAction::EventTypeCreated, None, &defined.name);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
+        self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
         self.publish(|registry| registry.put_event_type(defined));
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Queue {
             return Err(DefineError::InUse { event_type: name.clone(), subscription: user.id, account });
         }
         let removal = ConfigurationChange::Remove { kind: ConfigurationKind::EventType, id: name.to_string() };
-        self.store.configure(vec![removal, self.audit(by, Deed::new(AuditAction::EventTypeDeleted, None, name))]).await?;
+        self.write_configuration(vec![removal, self.audit(by, Deed::new(AuditAction::EventTypeDeleted, None, name))]).await?;
         self.publish(|registry| registry.remove_event_type(name));
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Queue {
         }
         let lifetime_ms = new.expires_at.map(|expires_at| expires_at.unix_ms() - self.clock.now().unix_ms());
         let (id, issued) = self.issue(&registry, new, lifetime_ms, rng)?;
-        self.store.configure(vec![put_key(id, &issued.key), self.audit(by, created(&issued.key))]).await?;
+        self.write_configuration(vec![put_key(id, &issued.key), self.audit(by, created(&issued.key))]).await?;
         self.publish(|registry| registry.put_key(id, issued.key.clone()));
         Ok(issued)
     }
@@ -100,7 +100,7 @@ impl Queue {
         let old = Key { expires_at: end, ..Key::clone(present) };
         let rotated = Deed::new(AuditAction::KeyRotated, old.account.as_ref(), &id).changing(vec!["/expires_at".into()]);
         let changes = vec![put_key(id, &old), put_key(new_id, &issued.key), self.audit(by, rotated), self.audit(by, created(&issued.key))];
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             registry.put_key(id, old);
             registry.put_key(new_id, issued.key.clone());
@@ -118,7 +118,7 @@ impl Queue {
         let present = registry.key(id).ok_or(ConfigureKeyError::NotFound(id))?;
         let deleted = Deed::new(AuditAction::KeyDeleted, present.account.as_ref(), &id);
         let remove = ConfigurationChange::Remove { kind: ConfigurationKind::Key, id: id.to_string() };
-        self.store.configure(vec![remove, self.audit(by, deleted)]).await?;
+        self.write_configuration(vec![remove, self.audit(by, deleted)]).await?;
         self.publish(|registry| registry.remove_key(id));
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Queue {
             return Ok(());
         }
         let record = record(ConfigurationKind::Setting, LAST_USES.into(), &uses);
-        self.store.configure(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
+        self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
         *self.saved_last_uses.lock().unwrap_or_else(PoisonError::into_inner) = uses;
         Ok(())
     }

@@ -13,6 +13,7 @@ mod configure;
 mod endpoint;
 mod event_types;
 mod in_flight;
+mod follow;
 mod inbound_key;
 mod inbound_keys;
 mod key;
@@ -34,6 +35,7 @@ pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
+pub use follow::follow_configuration;
 pub use in_flight::InFlight;
 pub use inbound_key::{InboundKey, InboundKeys};
 pub use inbound_keys::{ConfigureInboundKeyError, InboundKeySpec};
@@ -53,6 +55,7 @@ pub use crate::store::{
 };
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -77,6 +80,8 @@ pub struct Queue {
     ids: IdSource,
     registry: RwLock<Arc<Registry>>,
     /// Held while configuration is changed, so that changes reach the registry in the order of their commits.
+    /// Which configuration `registry` is.
+    revision: AtomicU64,
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
@@ -107,7 +112,7 @@ impl Queue {
         key_lifetime: Duration,
         vault: Vault,
     ) -> Result<Self, StoreError> {
-        let records = store.configuration().await?;
+        let (revision, records) = store.configuration_with_revision().await?;
         let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
         let operator_last_use = LastUse::default();
@@ -123,6 +128,7 @@ impl Queue {
             clock,
             ids: IdSource::new(tag, 0),
             registry: RwLock::new(Arc::new(registry)),
+            revision: AtomicU64::new(revision.0),
             configuring: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
@@ -166,6 +172,12 @@ impl Queue {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Whether the store can be asked anything; if not, it comes back by itself.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.store.is_reachable()
     }
 
     /// What is in flight.

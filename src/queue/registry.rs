@@ -134,6 +134,16 @@ impl Registry {
         &self.inbound
     }
 
+    /// Takes over what another one has read from the store; settings and what was noted in memory stay.
+    pub(super) fn replace_with(&mut self, read: Self) {
+        for (id, key) in &read.keys {
+            if let Some(at) = self.keys.get(id).and_then(|present| present.last_use.get()) {
+                key.last_use.note(at);
+            }
+        }
+        *self = Self { kinds: self.kinds.clone(), ..read };
+    }
+
     fn read_subscription(&mut self, record: &ConfigurationRecord, secrets: &HashMap<&str, SealedSecrets>, vault: &Vault) {
         let parsed = record.id.parse().map_err(|error| format!("{error}")).and_then(|id| self.parse_subscription(id, &record.value));
         match parsed {

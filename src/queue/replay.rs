@@ -250,7 +250,7 @@ impl Queue {
             changes.push(self.audit(by, Deed::new(AuditAction::ReplayCreated, Some(&replay.account), &replay.id)));
         }
         changes.extend(forgotten.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() }));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.replays.known().retain(|id, _| !forgotten.contains(id));
         self.replays.put(replay.clone());
         self.replays.created.notify_one();
@@ -294,7 +294,7 @@ impl Queue {
         let ids: Vec<_> = self.replays.known().values().filter(|replay| replay.account == *account).map(|replay| replay.id).collect();
         if !ids.is_empty() {
             let remove = |id: &ReplayId| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() };
-            self.store.configure(ids.iter().map(remove).collect()).await?;
+            self.write_configuration(ids.iter().map(remove).collect()).await?;
             self.replays.known().retain(|id, _| !ids.contains(id));
         }
         Ok(())
@@ -309,7 +309,7 @@ impl Queue {
     async fn save(&self, replay: Replay, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
         let mut changes = vec![ConfigurationChange::Put { record: record(&replay), if_absent: false }];
         changes.extend(note);
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.replays.put(replay.clone());
         Ok(replay)
     }
@@ -438,7 +438,7 @@ async fn revive(
         return Ok(0);
     }
     let noted = replay.clone();
-    let note: RevivalRecord = Box::new(move |revived| record(&Replay { done: noted.done + revived as u64, ..noted }));
+    let note: RevivalRecord = Arc::new(move |revived| record(&Replay { done: noted.done + revived as u64, ..noted.clone() }));
     let revival = Revival {
         subscription: replay.subscription,
         deliveries,

@@ -71,6 +71,13 @@ impl EventCache {
         drop(dropped);
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let content = std::mem::take(&mut *self.content.lock().unwrap_or_else(PoisonError::into_inner));
+        // After the lock.
+        drop(content);
+    }
+
     pub(super) fn remove(&self, id: EventId) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(event) = content.events.remove(&id) {

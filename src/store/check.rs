@@ -31,7 +31,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn fault(&mut self, text: impl FnOnce() -> String) {
+    pub(super) fn fault(&mut self, text: impl FnOnce() -> String) {
         self.faults += 1;
         if self.described.len() < FAULTS_DESCRIBED_MAX {
             self.described.push(text());

@@ -142,20 +142,6 @@ impl EmbeddedStore {
         Ok(Self { parts, notices, health, unclean_stop, closed: AtomicBool::new(false), mode, _guard: guard })
     }
 
-    /// How many damaged records were set aside since the store was opened.
-    #[must_use]
-    pub fn quarantined(&self) -> u64 {
-        self.parts.quarantined.load(Ordering::Relaxed)
-    }
-
-    /// Looks at every record and at what belongs to it; see [`CheckReport`].
-    ///
-    /// # Errors
-    /// [`StoreError`] if the engine cannot read.
-    pub async fn check(&self) -> Result<CheckReport, StoreError> {
-        self.read(Reading::Long, Reader::check).await
-    }
-
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -403,6 +389,14 @@ impl Store for EmbeddedStore {
 
     async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError> {
         self.change(DURABLE, move |ledger| ledger.restore(items)).await
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.read(Reading::Long, Reader::check).await
+    }
+
+    fn quarantined(&self) -> u64 {
+        self.parts.quarantined.load(Ordering::Relaxed)
     }
 
     fn notices(&self) -> Arc<CommitNotices> {

@@ -19,13 +19,14 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
 use super::embedded::EmbeddedStore;
 use super::kv::{ENGINE_LOCKED, Kv, KvError};
 use super::memory::MemoryKv;
 use super::options::{FolderSpace, StoreOptions};
+use super::postgres::{Address, AddressError, PostgresStore, redact};
 use super::redb::RedbKv;
 use super::sled::{SledKv, SledOptions, SledSync};
+use super::{Store, StoreError};
 
 /// The number of the folder's form that this release writes.
 const FORMAT: u32 = 1;
@@ -37,13 +38,15 @@ const ENGINE_LOCK_WAIT: Duration = Duration::from_millis(20);
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 
-/// Where a store is, as written in the configuration: `sled:DIR`, `redb:DIR` or `memory:`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a store is, as written in the configuration: `sled:DIR`, `redb:DIR`, `postgres://…` or `memory:`.
+#[derive(Debug, Clone)]
 pub enum Location {
     /// Nowhere: it is forgotten when it is closed.
     Memory,
     /// A folder with a database of this engine.
     Folder(Engine, PathBuf),
+    /// A database of Postgres.
+    Postgres(Box<Address>),
 }
 
 /// The embedded engines that keep what they are given.
@@ -83,7 +86,12 @@ impl FromStr for Location {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sled", folder)) if !folder.is_empty() => Ok(Self::Folder(Engine::Sled, folder.into())),
             Some(("redb", folder)) if !folder.is_empty() => Ok(Self::Folder(Engine::Redb, folder.into())),
-            _ => Err(OpenError::Location(text.to_owned())),
+            Some(("postgres" | "postgresql", _)) => {
+                // The variable that the tools of Postgres read, so that a password need not be in an address.
+                let password = std::env::var("PGPASSWORD").ok();
+                Ok(Self::Postgres(Box::new(Address::parse(text, password.as_deref())?)))
+            }
+            _ => Err(OpenError::Location(redact(text))),
         }
     }
 }
@@ -92,7 +100,7 @@ impl FromStr for Location {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Not a location.
-    #[error("`{0}` is not a place for a store; write `sled:FOLDER`, `redb:FOLDER` or `memory:`")]
+    #[error("`{0}` is not a place for a store; write `sled:FOLDER`, `redb:FOLDER`, `postgres://USER@HOST/DATABASE` or `memory:`")]
     Location(String),
     /// The folder above it is missing.
     #[error("the folder `{parent}` does not exist, in which the store `{folder}` was to be created; create it, or correct the path")]
@@ -173,6 +181,17 @@ pub enum OpenError {
         /// What the engine said.
         detail: String,
     },
+    /// The address of a database is wrong.
+    #[error("the store was not opened")]
+    Address(#[from] AddressError),
+    /// The database cannot be reached or its tables cannot be used.
+    #[error("the database `{address}` cannot be used: {detail}")]
+    Database {
+        /// Its address, without the password.
+        address: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// The records cannot be read.
     #[error("the store was not opened")]
     Store(#[from] StoreError),
@@ -187,20 +206,21 @@ pub enum OpenError {
     },
 }
 
-/// Opens or creates the store at `location`: `sled:DIR`, `redb:DIR` or `memory:`.
+/// Opens or creates the store at `location`: `sled:DIR`, `redb:DIR`, `postgres://…` or `memory:`.
 ///
 /// Reads what it needs to begin: less than a second for redb, up to some seconds for sled after a kill.
 /// The folder is created if the one above exists. Blocks; call it where that does not matter.
 ///
 /// # Errors
 /// [`OpenError`], whose message says what to do.
-pub fn open(location: &str, mut options: StoreOptions) -> Result<EmbeddedStore, OpenError> {
+pub fn open(location: &str, mut options: StoreOptions) -> Result<Box<dyn Store>, OpenError> {
     match location.parse()? {
-        Location::Memory => Ok(EmbeddedStore::threaded(MemoryKv::default(), options)?),
+        Location::Memory => Ok(Box::new(EmbeddedStore::threaded(MemoryKv::default(), options)?)),
+        Location::Postgres(address) => Ok(Box::new(PostgresStore::open(&address, options)?)),
         Location::Folder(engine, folder) => {
             let (kv, lock) = open_folder(engine, &folder, options.engine_cache_bytes.unwrap_or_else(|| engine.cache_bytes()))?;
             options.free_space.get_or_insert_with(|| Arc::new(FolderSpace(folder)));
-            Ok(EmbeddedStore::threaded_guarded(kv, options, Some(Box::new(lock)))?)
+            Ok(Box::new(EmbeddedStore::threaded_guarded(kv, options, Some(Box::new(lock)))?))
         }
     }
 }

@@ -129,8 +129,12 @@ pub(super) fn document_key(kind: DocumentKind, id: &str) -> Vec<u8> {
 /// The kind and id of a document's key.
 pub(super) fn read_document_key(key: &[u8]) -> Option<(DocumentKind, &str)> {
     let (&number, id) = key.split_first()?;
-    let kind = DocumentKind::ALL.into_iter().find(|&kind| document_number(kind) == number)?;
-    Some((kind, std::str::from_utf8(id).ok()?))
+    Some((document_of_number(number.into())?, std::str::from_utf8(id).ok()?))
+}
+
+/// The kind of document with this number.
+pub(super) fn document_of_number(number: i16) -> Option<DocumentKind> {
+    DocumentKind::ALL.into_iter().find(|&kind| i16::from(document_number(kind)) == number)
 }
 
 /// Key of a damaged record.
@@ -144,8 +148,12 @@ pub(super) fn quarantine_key(tree: Tree, key: &[u8]) -> Vec<u8> {
 /// The kind and id of a configuration key.
 pub(super) fn read_configuration_key(key: &[u8]) -> Option<(ConfigurationKind, &str)> {
     let (&number, id) = key.split_first()?;
-    let kind = ConfigurationKind::ALL.into_iter().find(|&kind| kind_number(kind) == number)?;
-    Some((kind, std::str::from_utf8(id).ok()?))
+    Some((kind_of_number(number.into())?, std::str::from_utf8(id).ok()?))
+}
+
+/// The kind of configuration with this number.
+pub(super) fn kind_of_number(number: i16) -> Option<ConfigurationKind> {
+    ConfigurationKind::ALL.into_iter().find(|&kind| i16::from(kind_number(kind)) == number)
 }
 
 /// The due time and delivery of a due key.
@@ -183,7 +191,8 @@ fn join(first: [u8; ID], second: [u8; ID]) -> [u8; 2 * ID] {
     key
 }
 
-const fn kind_number(kind: ConfigurationKind) -> u8 {
+/// The stable number of a kind of configuration.
+pub(super) const fn kind_number(kind: ConfigurationKind) -> u8 {
     match kind {
         ConfigurationKind::Account => 1,
         ConfigurationKind::Subscription => 2,
@@ -199,7 +208,8 @@ const fn kind_number(kind: ConfigurationKind) -> u8 {
     }
 }
 
-const fn document_number(kind: DocumentKind) -> u8 {
+/// The stable number of a kind of document.
+pub(super) const fn document_number(kind: DocumentKind) -> u8 {
     match kind {
         DocumentKind::Action => 1,
         DocumentKind::ActionLog => 2,

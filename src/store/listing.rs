@@ -28,36 +28,36 @@ const ROWS_AHEAD_MAX: usize = 256;
 
 /// The ids of a query: from `low` on, below `high`.
 #[derive(Debug, Clone, Copy)]
-struct IdRange {
-    low: u128,
-    high: u128,
+pub(super) struct IdRange {
+    pub(super) low: u128,
+    pub(super) high: u128,
 }
 
 impl IdRange {
-    fn new(since: Option<Timestamp>, until: Option<Timestamp>, before: Option<u128>) -> Self {
+    pub(super) fn new(since: Option<Timestamp>, until: Option<Timestamp>, before: Option<u128>) -> Self {
         let until = until.map_or(u128::MAX, layout::first_id_at);
         Self { low: since.map_or(0, layout::first_id_at), high: until.min(before.unwrap_or(u128::MAX)) }
     }
 }
 
 /// What has been found of a page.
-struct Findings<T> {
-    items: Vec<T>,
+pub(super) struct Findings<T> {
+    pub(super) items: Vec<T>,
     limit: usize,
     seen: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The row seen last.
     last: Option<u128>,
     more: bool,
 }
 
 impl<T> Findings<T> {
-    fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { items: Vec::new(), limit: limit.max(1), seen: 0, bytes: 0, last: None, more: false }
     }
 
     /// Whether the row `id`, which is there, is still to be looked at.
-    fn takes(&mut self, id: u128) -> bool {
+    pub(super) fn takes(&mut self, id: u128) -> bool {
         self.more = self.items.len() == self.limit || self.seen == ROWS_PER_PAGE_MAX || self.bytes >= PAGE_BYTES_MAX;
         if !self.more {
             self.seen += 1;
@@ -66,7 +66,7 @@ impl<T> Findings<T> {
         !self.more
     }
 
-    fn page(self) -> Page<T> {
+    pub(super) fn page(self) -> Page<T> {
         Page { items: self.items, next: if self.more { self.last } else { None } }
     }
 }
@@ -218,7 +218,8 @@ pub(super) fn is_decided_as(state: DeliveryState, states: &[StateName], decided_
     states.contains(&state.name()) && state.decided_at().is_some_and(|at| at <= decided_by)
 }
 
-fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
+/// Whether the query wants this delivery, whose id is in its range.
+pub(super) fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
     query.account.as_ref().is_none_or(|account| *account == delivery.account)
         && query.subscription.is_none_or(|subscription| subscription == delivery.subscription)
         && (query.states.is_empty() || query.states.contains(&delivery.state.name()))
@@ -233,9 +234,13 @@ fn matching_event(query: &EventQuery, id: EventId, key: &[u8], value: &[u8]) -> 
         return Ok(None);
     }
     let event = record.event(id)?;
-    let holds = |(name, _): &(String, String)| {
+    Ok(holds_fields(query, &event).then_some(event))
+}
+
+/// Whether an event has the values that the query asks for.
+pub(super) fn holds_fields(query: &EventQuery, event: &Event) -> bool {
+    query.fields.iter().all(|(name, _)| {
         let found = event.data.scalar(name);
         query.fields.iter().any(|(other, value)| other == name && found.as_ref() == Some(value))
-    };
-    Ok(query.fields.iter().all(holds).then_some(event))
+    })
 }

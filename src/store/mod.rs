@@ -30,6 +30,7 @@ mod memory;
 mod sled;
 mod redb;
 mod folder;
+mod postgres;
 
 pub use check::CheckReport;
 pub use embedded::EmbeddedStore;
@@ -38,12 +39,13 @@ pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix}
 pub use memory::MemoryKv;
 pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
 pub use options::{FolderSpace, FreeSpace, StoreObserver, StoreOptions};
+pub use postgres::{Address, AddressError, PostgresStore, redact};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
     DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, Lease, Make, MakeValue, NewDelivery,
-    NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
+    NewEvent, NewKey, Page, Pruned, RecordQuery, Revision, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -78,6 +80,18 @@ pub trait Store: Debug + Send + Sync {
     /// The same, and makes these changes of documents, which hang on no event, in the same commit, after those
     /// of the events. If a document is not as a change expects it, nothing of the call is stored.
     async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError>;
+
+    /// The same, of events that were prepared by the configuration of this revision: if there is a newer one,
+    /// [`AcceptError::ConfigurationChanged`], and nothing is stored.
+    async fn accept_under(
+        &self,
+        revision: Revision,
+        events: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Result<Vec<Accepted>, AcceptError> {
+        let Revision(_) = revision;
+        self.accept_with(events, documents).await
+    }
 
     /// One document.
     async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError>;
@@ -171,8 +185,27 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
+    /// The same by somebody who knows the configuration of this revision. Answers with the revision that is
+    /// known then: a newer one, unless other servers have changed something that is not known.
+    async fn configure_under(&self, revision: Revision, changes: Vec<ConfigurationChange>) -> Result<Revision, ConfigureError> {
+        self.configure(changes).await?;
+        Ok(revision)
+    }
+
     /// All configuration but the audit log, which is read in parts by [`Store::records`].
     async fn configuration(&self) -> Result<Vec<ConfigurationRecord>, StoreError>;
+
+    /// The same, and which revision it is.
+    async fn configuration_with_revision(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
+        Ok((Revision::default(), self.configuration().await?))
+    }
+
+    /// Waits until there is a configuration that is newer than `revision`, written by another server. Never,
+    /// if no other server can write to the store.
+    async fn configuration_after(&self, revision: Revision) -> Revision {
+        let Revision(_) = revision;
+        std::future::pending().await
+    }
 
     /// Records of one kind, the last id first.
     async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError>;
@@ -181,7 +214,8 @@ pub trait Store: Debug + Send + Sync {
     async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError>;
 
     /// Removes up to `limit` events received before `before` whose deliveries are all decided, with
-    /// their deliveries and attempts, and idempotency keys that expired before `now`.
+    /// their deliveries and attempts, and idempotency keys that expired before `now`. A store that keeps
+    /// each day apart may remove more at once: the whole of a day.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 
     /// Removes these events with their deliveries, attempts and idempotency keys, but those of which
@@ -198,6 +232,19 @@ pub trait Store: Debug + Send + Sync {
     /// The leases by which several nodes share the lanes, if several may share the store.
     fn lane_leases(&self, _ttl: Duration) -> Option<Arc<dyn LaneLeases>> {
         None
+    }
+
+    /// Looks at every record and at what belongs to it, and changes nothing.
+    async fn check(&self) -> Result<CheckReport, StoreError>;
+
+    /// How many damaged records were set aside since the store was opened.
+    fn quarantined(&self) -> u64 {
+        0
+    }
+
+    /// Whether the store can be asked anything. One that cannot be is there again by itself.
+    fn is_reachable(&self) -> bool {
+        true
     }
 
     /// What commits tell the dispatcher.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 
-/// Settings of an embedded store.
+/// Settings of a store.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Its low 40 bits are part of every id, so that two stores give different ones. Draw it at random.
@@ -26,6 +26,11 @@ pub struct StoreOptions {
     /// About how many bytes the engine may keep in memory; none: what suits it, 32 MiB with sled, which
     /// takes more than it is given, and 64 MiB with redb.
     pub engine_cache_bytes: Option<u64>,
+    /// The name of this server among those that share a database, the same after a restart; none: a command,
+    /// which sends nothing. Only for Postgres.
+    pub node: Option<String>,
+    /// Whether to refuse a database in which there is no store yet, in place of making one. Only for Postgres.
+    pub must_exist: bool,
     /// Is told how long writes and syncs take; none: nobody.
     pub observer: Option<Arc<dyn StoreObserver>>,
 }
@@ -40,6 +45,8 @@ impl Default for StoreOptions {
             free_space: None,
             event_cache_bytes: 16 << 20,
             engine_cache_bytes: None,
+            node: None,
+            must_exist: false,
             observer: None,
         }
     }

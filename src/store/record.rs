@@ -222,7 +222,7 @@ impl StateRecord {
 
 const REASONS: [DeadReason; 3] = [DeadReason::Refused, DeadReason::Exhausted, DeadReason::NotSendable];
 
-const fn reason_number(reason: DeadReason) -> u8 {
+pub(super) const fn reason_number(reason: DeadReason) -> u8 {
     match reason {
         DeadReason::Refused => 0,
         DeadReason::Exhausted => 1,
@@ -230,7 +230,7 @@ const fn reason_number(reason: DeadReason) -> u8 {
     }
 }
 
-fn read_reason(number: u8) -> Result<DeadReason, BadRecord> {
+pub(super) fn read_reason(number: u8) -> Result<DeadReason, BadRecord> {
     REASONS.into_iter().find(|&reason| reason_number(reason) == number).ok_or(BadRecord::Content)
 }
 
@@ -249,7 +249,7 @@ pub(super) const fn outcome_number(outcome: Outcome) -> u8 {
     }
 }
 
-fn read_outcome(number: u8) -> Result<Outcome, BadRecord> {
+pub(super) fn read_outcome(number: u8) -> Result<Outcome, BadRecord> {
     Outcome::ALL.into_iter().find(|&outcome| outcome_number(outcome) == number).ok_or(BadRecord::Content)
 }
 

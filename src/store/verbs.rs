@@ -94,6 +94,11 @@ pub struct DuePage {
     pub next_due: Option<Timestamp>,
 }
 
+/// Which configuration it is, where several servers may change it: each change has a higher number. Zero
+/// where one process has the store to itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
 /// An attempt and what follows it.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -192,6 +197,7 @@ pub struct DecidedQuery {
 }
 
 /// Makes decided deliveries due again, and takes note of that in the same commit.
+#[derive(Clone)]
 pub struct Revival {
     /// Whose they are.
     pub subscription: SubscriptionId,
@@ -209,8 +215,8 @@ pub struct Revival {
     pub record: RevivalRecord,
 }
 
-/// Makes a record from how many deliveries were made due.
-pub type RevivalRecord = Box<dyn FnOnce(usize) -> ConfigurationRecord + Send>;
+/// Makes a record from how many deliveries were made due. Asked again if the change is decided again.
+pub type RevivalRecord = Arc<dyn Fn(usize) -> ConfigurationRecord + Send + Sync>;
 
 impl std::fmt::Debug for Revival {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -510,6 +516,13 @@ pub enum StoreError {
         /// What the operating system or the engine said.
         detail: String,
     },
+    /// The database cannot be reached, or did not answer in time. What was asked may or may not be stored;
+    /// asking again is right. Goes away when the database is back.
+    #[error("the database did not answer: {detail}; it may be stored or not, send it again with the same key")]
+    Unavailable {
+        /// What the network, the driver or the server said.
+        detail: String,
+    },
     /// The store was closed.
     #[error("the store is closed; the server is stopping")]
     Closed,
@@ -542,6 +555,9 @@ pub enum AcceptError {
         /// Its id.
         id: String,
     },
+    /// Another server changed the configuration by which the events were prepared; prepare them again.
+    #[error("the configuration was changed meanwhile; send the events again")]
+    ConfigurationChanged,
     /// The store could not do it.
     #[error("events were not stored; send them again with the same keys")]
     Store(#[from] StoreError),

@@ -60,7 +60,7 @@ const OF_ONE_SERVER: [&str; 34] = [
 ];
 
 /// What needs a server of its own.
-const OF_OTHERS: [&str; 4] = ["too_many_event_types", "too_many_keys", "storage_full", "store_failed"];
+const OF_OTHERS: [&str; 5] = ["too_many_event_types", "too_many_keys", "storage_full", "store_failed", "store_unavailable"];
 
 /// What only several servers on one store can come to: changes of one server wait for each other. The
 /// answer itself is looked at.

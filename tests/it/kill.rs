@@ -14,20 +14,23 @@ use serde_json::{Value, json};
 
 use super::http::Client;
 use super::receiver::Receiver;
+use crate::database::Database;
 
 const CALLERS: usize = 8;
 const IN_FLIGHT_MAX: usize = 32;
 
-struct Server {
+pub struct Server {
     child: Child,
-    client: Client,
+    pub client: Client,
 }
 
 impl Server {
-    fn start(data: &Path, store: &str) -> Self {
+    pub fn start(data: &Path, store: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
-            .args(["serve", "--allow-private", "--listen", "127.0.0.1:0", "--store", store, "--data"])
+            .args(["serve", "--allow-private", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            // Not as an argument: it may hold a password.
+            .env("POSTRIDER_STORE", store)
             .env("POSTRIDER_LOG", "error")
             .stderr(Stdio::piped())
             .spawn()
@@ -46,7 +49,7 @@ impl Server {
         Self { child, client: Client { address, key } }
     }
 
-    fn kill(self) {
+    pub fn kill(self) {
         drop(self);
     }
 }
@@ -109,7 +112,7 @@ async fn kill_again_and_again(store: &str, kills: usize) {
     wait_until_drained(&server.client).await;
     check(&server.client, &receiver, &owed, kills).await;
     server.kill();
-    eprintln!("{store}: {kills} kills, {} events acknowledged, 0 lost", acknowledged.len());
+    eprintln!("{}: {kills} kills, {} events acknowledged, 0 lost", store.split(':').next().unwrap(), acknowledged.len());
     assert!(acknowledged.len() > kills * 3, "the load was real");
 }
 
@@ -184,4 +187,10 @@ async fn a1_kills_of_a_server_on_sled_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a1_kills_of_a_server_on_redb_lose_nothing() {
     kill_again_and_again("redb", kills()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a1_kills_of_a_server_on_postgres_lose_nothing() {
+    let database = Database::create();
+    kill_again_and_again(&database.url, kills()).await;
 }

@@ -68,7 +68,7 @@ impl Folder {
 }
 
 fn open(data: &Path) -> Box<dyn Store> {
-    Box::new(store::open(&format!("sled:{}", data.join("store").display()), StoreOptions::default()).unwrap())
+    store::open(&format!("sled:{}", data.join("store").display()), StoreOptions::default()).unwrap()
 }
 
 /// A folder in which a server has stored two subscriptions with bearer tokens; their ids.

@@ -30,7 +30,7 @@ impl Running {
         Self::on(tempfile::tempdir().unwrap(), change).await
     }
 
-    async fn on(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn on(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             data: folder.path().join("data"),
             listen: "127.0.0.1:0".parse().unwrap(),

@@ -16,7 +16,7 @@ use postrider::id::{DeliveryId, EventId, NodeId, SubscriptionId};
 use postrider::rng::{Rng, SeededRng, mix};
 use postrider::store::archive::{ArchivePage, ArchivePlace, Archived};
 use postrider::store::{
-    AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
+    AcceptError, Accepted, ChangeError, CheckReport, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
     DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, LaneNotice, Lease, NewEvent, Page, Pruned,
     RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts,
 };
@@ -121,18 +121,18 @@ pub struct NodeStore {
 }
 
 impl NodeStore {
-    fn check(&self) -> Result<(), StoreError> {
+    fn reach(&self) -> Result<(), StoreError> {
         if self.link.is_cut() { Err(StoreError::Failed { action: "writing", detail: "no connection".into() }) } else { Ok(()) }
     }
 
     /// Does something in the store; the node hears of it if its way there is still whole.
     async fn go<T, E: From<StoreError>>(&self, act: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         tokio::time::sleep(Duration::from_millis(self.link.below(3))).await;
-        self.check()?;
+        self.reach()?;
         let answer = act.await;
         self.shared.tell(&self.notices);
         tokio::time::sleep(Duration::from_millis(self.link.below(3))).await;
-        self.check()?;
+        self.reach()?;
         answer
     }
 
@@ -287,6 +287,10 @@ impl Store for NodeStore {
 
     async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError> {
         self.go(self.shared.store.restore(items)).await
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.go(self.shared.store.check()).await
     }
 
     fn notices(&self) -> Arc<CommitNotices> {

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use postrider::clock::Timestamp;
 use postrider::delivery::DeliveryState;
-use postrider::store::{AcceptError, Store, StoreOptions};
+use postrider::store::{AcceptError, StoreOptions};
 
 use super::world::{Build, Kind, START, World, at, event, on_every_engine, sub};
 

@@ -5,7 +5,7 @@ use postrider::id::EventId;
 use postrider::store::archive::{ArchiveError, ArchivePlace, Archived, Line, LinesReader, LinesWriter};
 use postrider::store::{
     Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, EventQuery, KeyRange,
-    Make, Store, Tree,
+    Make, Tree,
 };
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine, sub};

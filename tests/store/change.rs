@@ -2,7 +2,7 @@
 
 use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::DeliveryId;
-use postrider::store::{ChangeError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Revival, Store};
+use postrider::store::{ChangeError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Revival};
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, sub};
 
@@ -88,7 +88,7 @@ async fn revive(world: &World, deliveries: &[DeliveryId], states: &[StateName]) 
         decided_by: at(10),
         at: at(20),
         template_version: 5,
-        record: Box::new(note),
+        record: std::sync::Arc::new(note),
     };
     world.store().revive(revival).await.unwrap()
 }

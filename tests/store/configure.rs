@@ -1,6 +1,6 @@
 //! Configuration: all changes of a call or none; and what a removed subscription means.
 
-use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery, Store};
+use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery};
 
 use super::world::{Build, START, World, at, event, on_every_engine, sub};
 

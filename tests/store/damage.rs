@@ -6,12 +6,12 @@ use postrider::attempt::Outcome;
 use postrider::delivery::{Next, StateName};
 use postrider::store::{
     Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, DocumentQuery, KeyRange,
-    Make, Store, Tree,
+    Make, Tree,
 };
 
-use super::world::{Build, START, World, at, event, on_every_engine, order};
+use super::world::{Build, START, World, at, event, on_every_embedded_engine, order};
 
-on_every_engine!(
+on_every_embedded_engine!(
     a_damaged_due_row_is_rebuilt,
     a_damaged_delivery_that_is_due_is_rebuilt,
     a_damaged_delivery_that_waits_in_order_is_rebuilt,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use postrider::id::EventId;
-use postrider::store::{AcceptError, Direction, Document, DocumentChange, DocumentKind, DocumentQuery, Make, NewEvent, Store};
+use postrider::store::{AcceptError, Direction, Document, DocumentChange, DocumentKind, DocumentQuery, Make, NewEvent};
 
 use super::world::{Build, World, event, on_every_engine};
 

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use postrider::delivery::Next;
 use postrider::store::{
-    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, KeyRange, Kv, Make, Store,
-    Tree,
+    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, KeyRange, Kv, Make, Tree,
 };
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, sub};

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use postrider::store::{EmbeddedStore, OpenError, Store, StoreOptions, open};
+use postrider::store::{OpenError, Store, StoreOptions, open};
 
 use super::world::{Build, event};
 
-fn at(engine: &str, folder: &Path) -> Result<EmbeddedStore, OpenError> {
+fn at(engine: &str, folder: &Path) -> Result<Box<dyn Store>, OpenError> {
     open(&format!("{engine}:{}", folder.display()), StoreOptions::default())
 }
 
 /// The message that people get.
-fn message(result: Result<EmbeddedStore, OpenError>) -> String {
+fn message(result: Result<Box<dyn Store>, OpenError>) -> String {
     result.unwrap_err().to_string()
 }
 

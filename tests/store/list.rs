@@ -3,7 +3,7 @@
 use postrider::delivery::{Next, StateName};
 use postrider::event::Event;
 use postrider::id::{DeliveryId, EventId};
-use postrider::store::{DeliveryQuery, EventQuery, Store};
+use postrider::store::{DeliveryQuery, EventQuery};
 
 use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine, sub};
 

@@ -8,7 +8,7 @@ use postrider::delivery::{Next, StateName};
 use postrider::id::{DeliveryId, EventId};
 use postrider::store::{
     AcceptError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Direction, DocumentChange, DocumentKind, DocumentQuery, Make,
-    NewDelivery, Revival, Store,
+    NewDelivery, Revival,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -369,7 +369,11 @@ async fn revive(world: &World, model: &mut Model, to: u8, states: u8, decided_by
         decided_by,
         at: now,
         template_version: 1,
-        record: Box::new(|count| ConfigurationRecord { kind: ConfigurationKind::Replay, id: "rpl".into(), value: count.to_string() }),
+        record: std::sync::Arc::new(|count| ConfigurationRecord {
+            kind: ConfigurationKind::Replay,
+            id: "rpl".into(),
+            value: count.to_string(),
+        }),
     };
     assert_eq!(world.store().revive(revival).await.unwrap(), wanted.len());
     for id in wanted {
@@ -427,4 +431,9 @@ fn sled_does_what_the_model_does() {
 #[test]
 fn redb_does_what_the_model_does() {
     run(Kind::Redb, 6, 60);
+}
+
+#[test]
+fn postgres_does_what_the_model_does() {
+    run(Kind::Postgres, 6, 60);
 }

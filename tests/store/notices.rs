@@ -1,7 +1,7 @@
 //! What commits tell the lanes.
 
 use postrider::delivery::Next;
-use postrider::store::{FRESH_ROWS_MAX, LaneNotice, Store};
+use postrider::store::{FRESH_ROWS_MAX, LaneNotice};
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, sub};
 

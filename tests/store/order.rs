@@ -2,7 +2,6 @@
 
 use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::DeliveryId;
-use postrider::store::Store;
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, order, sub};
 use postrider::store::NewDelivery;

@@ -284,13 +284,14 @@ fn all_documents() -> DocumentQuery {
     DocumentQuery { kind, prefix, after: None, before: None, direction: Direction::Forward, limit: 10_000 }
 }
 
-fn open_store(mode: &str, folder: &Path) -> Result<EmbeddedStore, String> {
+fn open_store(mode: &str, folder: &Path) -> Result<Box<dyn Store>, String> {
     let options = StoreOptions { tag: 9, engine_cache_bytes: Some(CACHE_BYTES), ..StoreOptions::default() };
     if mode == "sled-flush-only" {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let sled = SledOptions { cache_bytes: CACHE_BYTES, sync: SledSync::FlushOnly };
         let kv = SledKv::open(folder, &sled).map_err(|error| error.to_string())?;
-        return EmbeddedStore::threaded(kv, options).map_err(|error| error.to_string());
+        let store = EmbeddedStore::threaded(kv, options).map_err(|error| error.to_string())?;
+        return Ok(Box::new(store));
     }
     let engine = if mode == "redb" { Engine::Redb } else { Engine::Sled };
     open(&format!("{engine}:{}", folder.display()), options).map_err(|error| error.to_string())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postrider::delivery::Next;
-use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, Store, StoreError};
+use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, StoreError};
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine};
 

@@ -1,7 +1,7 @@
 //! Retention: decided events go, oldest first; undecided ones stay.
 
 use postrider::delivery::Next;
-use postrider::store::{Counts, Direction, KeyRange, Pruned, Store, Tree};
+use postrider::store::{Counts, Pruned, Tree};
 
 use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine};
 
@@ -13,22 +13,6 @@ on_every_engine!(
     named_events_are_removed_with_their_keys,
     a_named_event_stays_while_something_of_it_is_undecided,
 );
-
-/// How many rows a tree holds.
-async fn rows(world: &mut World, tree: Tree) -> usize {
-    world.close().await;
-    let kv = world.kv();
-    let mut rows = 0;
-    kv.scan(tree, KeyRange::ALL, Direction::Forward, &mut |_, _| {
-        rows += 1;
-        std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    kv.close().unwrap();
-    drop(kv);
-    world.reopen().await;
-    rows
-}
 
 async fn decided_events_are_removed_with_all_that_hangs_on_them(mut world: World) {
     let accepted = world.accept(event().to(1).to(2).key("k")).await;
@@ -49,7 +33,7 @@ async fn decided_events_are_removed_with_all_that_hangs_on_them(mut world: World
     assert_eq!(world.counts(2).await, Counts::default());
     for (tree, left) in [(Tree::Events, 1), (Tree::Deliveries, 1), (Tree::Attempts, 1), (Tree::Due, 0), (Tree::Keys, 1), (Tree::Counts, 1)]
     {
-        assert_eq!(rows(&mut world, tree).await, left, "{tree:?}");
+        assert_eq!(world.rows(tree).await, left, "{tree:?}");
     }
 }
 
@@ -89,7 +73,7 @@ async fn keys_are_removed_when_they_expired(mut world: World) {
     assert_eq!(world.store().prune(at(0), at(30 * day + 120), 10).await.unwrap().keys, 1);
     assert!(!world.accept(event().received(at(10)).key("a")).await.duplicate);
     assert!(world.accept(event().received(at(day)).key("b")).await.duplicate);
-    assert_eq!(rows(&mut world, Tree::KeyExpiry).await, 2);
+    assert_eq!(world.rows(Tree::KeyExpiry).await, 2);
 }
 
 async fn named_events_are_removed_with_their_keys(mut world: World) {
@@ -115,7 +99,7 @@ async fn named_events_are_removed_with_their_keys(mut world: World) {
         (Tree::KeyExpiry, 1),
         (Tree::Counts, 1),
     ] {
-        assert_eq!(rows(&mut world, tree).await, left, "{tree:?}");
+        assert_eq!(world.rows(tree).await, left, "{tree:?}");
     }
     assert!(world.accept(event().key("k")).await.duplicate, "the same key of another account is still known");
     let again = world.accept(event().account("going").key("k")).await;

@@ -3,7 +3,7 @@
 use postrider::attempt::Outcome;
 use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::{AttemptId, DeliveryId};
-use postrider::store::{Counts, Store};
+use postrider::store::Counts;
 
 use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, settlement};
 

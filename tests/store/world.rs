@@ -11,10 +11,12 @@ use postrider::event::{EventData, IdempotencyKey, fingerprint};
 use postrider::id::{AttemptId, DeliveryId, SubscriptionId};
 use postrider::store::{
     Accepted, Counts, DeliveryQuery, Direction, DocumentKind, DocumentQuery, DuePage, DueRow, EmbeddedStore, Engine, EventQuery,
-    FolderLock, Kv, MemoryKv, NewDelivery, NewEvent, NewKey, Settlement, Store, StoreOptions, open_folder,
+    FolderLock, KeyRange, Kv, MemoryKv, NewDelivery, NewEvent, NewKey, Settlement, Store, StoreOptions, Tree, open, open_folder,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+use crate::database::Database;
 
 /// The engines that the suite runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,16 +25,30 @@ pub enum Kind {
     Memory,
     Sled,
     Redb,
+    Postgres,
 }
 
 /// Runs each test on each engine.
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
-        on_every_engine!(@ memory_inline MemoryInline, $($name),*);
-        on_every_engine!(@ memory Memory, $($name),*);
-        on_every_engine!(@ sled Sled, $($name),*);
-        on_every_engine!(@ redb Redb, $($name),*);
+        crate::store::world::on_every_embedded_engine!($($name),*);
+        crate::store::world::on_engine!(@ postgres Postgres, $($name),*);
     };
+}
+pub(crate) use on_every_engine;
+
+/// Runs each test on each engine of keys and values.
+macro_rules! on_every_embedded_engine {
+    ($($name:ident),* $(,)?) => {
+        crate::store::world::on_engine!(@ memory_inline MemoryInline, $($name),*);
+        crate::store::world::on_engine!(@ memory Memory, $($name),*);
+        crate::store::world::on_engine!(@ sled Sled, $($name),*);
+        crate::store::world::on_engine!(@ redb Redb, $($name),*);
+    };
+}
+pub(crate) use on_every_embedded_engine;
+
+macro_rules! on_engine {
     (@ $module:ident $kind:ident, $($name:ident),*) => {
         mod $module {
             use crate::store::world::{Kind, World};
@@ -43,7 +59,7 @@ macro_rules! on_every_engine {
         }
     };
 }
-pub(crate) use on_every_engine;
+pub(crate) use on_engine;
 
 /// 22 November 2024, about midnight.
 pub const START: Timestamp = Timestamp::from_unix_ms(1_732_233_600_000);
@@ -87,8 +103,9 @@ pub struct World {
     pub options: StoreOptions,
     pub folder: TempDir,
     memory: MemoryKv,
-    store: Option<EmbeddedStore>,
+    store: Option<Box<dyn Store>>,
     lock: Option<FolderLock>,
+    pub database: Option<Database>,
 }
 
 impl World {
@@ -99,10 +116,11 @@ impl World {
     /// A world whose store has other options.
     pub fn with(kind: Kind, change: impl FnOnce(&mut StoreOptions)) -> Self {
         let clock = TestClock::new();
-        let mut options = StoreOptions { tag: 7, clock: clock.clone(), ..StoreOptions::default() };
+        let mut options = StoreOptions { tag: 7, clock: clock.clone(), node: Some("test".into()), ..StoreOptions::default() };
         change(&mut options);
         let folder = tempfile::tempdir().unwrap();
-        let mut world = Self { kind, clock, options, folder, memory: MemoryKv::default(), store: None, lock: None };
+        let database = (kind == Kind::Postgres).then(Database::create);
+        let mut world = Self { kind, clock, options, folder, memory: MemoryKv::default(), store: None, lock: None, database };
         world.open();
         world
     }
@@ -113,6 +131,7 @@ impl World {
             Kind::MemoryInline | Kind::Memory => return Arc::new(self.memory.clone()),
             Kind::Sled => Engine::Sled,
             Kind::Redb => Engine::Redb,
+            Kind::Postgres => panic!("a database has no keys and values; ask it for its rows"),
         };
         self.lock = None;
         let (kv, lock) = open_folder(engine, &self.folder.path().join("data"), 8 << 20).unwrap();
@@ -121,10 +140,38 @@ impl World {
     }
 
     fn open(&mut self) {
-        let kv = Shared(self.kv());
         let options = self.options.clone();
+        if let Some(database) = &self.database {
+            self.store = Some(open(&database.url, options).unwrap());
+            return;
+        }
+        let kv = Shared(self.kv());
         let store = if self.kind == Kind::MemoryInline { EmbeddedStore::inline(kv, options) } else { EmbeddedStore::threaded(kv, options) };
-        self.store = Some(store.unwrap());
+        self.store = Some(Box::new(store.unwrap()));
+    }
+
+    /// How many rows of a tree, or of the table that takes its place, are stored.
+    pub async fn rows(&mut self, tree: Tree) -> usize {
+        if let Some(database) = &self.database {
+            let table = match tree {
+                Tree::KeyExpiry => "keys",
+                Tree::Order => "orders",
+                other => other.name(),
+            };
+            return database.run(&format!("SELECT count(*) FROM postrider.{table}"))[0].parse().unwrap();
+        }
+        self.close().await;
+        let kv = self.kv();
+        let mut rows = 0;
+        kv.scan(tree, KeyRange::ALL, Direction::Forward, &mut |_, _| {
+            rows += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        kv.close().unwrap();
+        drop(kv);
+        self.reopen().await;
+        rows
     }
 
     /// Stops the store as a kill would.
@@ -149,8 +196,8 @@ impl World {
         self.open();
     }
 
-    pub fn store(&self) -> &EmbeddedStore {
-        self.store.as_ref().unwrap()
+    pub fn store(&self) -> &dyn Store {
+        &**self.store.as_ref().unwrap()
     }
 
     pub async fn accept(&self, event: NewEvent) -> Accepted {

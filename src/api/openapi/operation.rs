@@ -314,12 +314,12 @@ impl Operation {
 
     /// It reads what is stored.
     pub fn reads_store(self) -> Self {
-        self.fails(&["store_failed", "stopping"])
+        self.fails(&["store_unavailable", "store_failed", "stopping"])
     }
 
     /// It changes what is stored.
     pub fn writes_store(self) -> Self {
-        self.fails(&["storage_full", "store_failed", "stopping"])
+        self.fails(&["storage_full", "store_unavailable", "store_failed", "stopping"])
     }
 
     /// A call that goes on from the answer, with the id found at `id`, a runtime expression.

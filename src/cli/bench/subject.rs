@@ -11,7 +11,7 @@ use super::process::{Child, Usage, parent_left};
 use crate::cli::client::Client;
 use crate::config::{LogFormat, Settings};
 use crate::server::Server;
-use crate::store::{self, Counts, Store, StoreOptions};
+use crate::store::{self, Counts, StoreOptions};
 use crate::telemetry;
 
 /// Ten macros, as a receiver of JSON might want them.

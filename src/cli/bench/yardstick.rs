@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::event::{EventData, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
 use crate::rng::{Rng, SystemRng};
-use crate::store::{self, NewDelivery, NewEvent, NewKey, Store, StoreOptions};
+use crate::store::{self, NewDelivery, NewEvent, NewKey, StoreOptions};
 
 /// Requests in flight of the client loops.
 const IN_FLIGHT: usize = 64;

@@ -13,7 +13,7 @@ use crate::cli::client::ServerArguments;
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
 use crate::store::archive::{Archived, Line, LinesReader, LinesWriter};
-use crate::store::{ConfigurationChange, ConfigurationKind, EmbeddedStore, Store};
+use crate::store::{ConfigurationChange, ConfigurationKind, Store, redact};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -46,12 +46,12 @@ pub(super) async fn export(arguments: ExportArguments) -> Result<(), Failure> {
         return download(&arguments).await;
     }
     let store = arguments.place.open().await?;
-    let written = write_all(&store, output(&arguments.output)?).await;
+    let written = write_all(&*store, output(&arguments.output)?).await;
     store.close().await?;
     written
 }
 
-async fn write_all(store: &EmbeddedStore, output: Box<dyn Write + Send>) -> Result<(), Failure> {
+async fn write_all(store: &dyn Store, output: Box<dyn Write + Send>) -> Result<(), Failure> {
     let mut writer = LinesWriter::begin(output, SystemClock.now())?;
     let mut progress = Progress::new("exported", None);
     each_portion(store, async |items| {
@@ -119,21 +119,24 @@ pub(super) async fn import(arguments: ImportArguments) -> Result<(), Failure> {
         std::fs::create_dir_all(parent).with_context(|| format!("the folder `{}` cannot be created", parent.display()))?;
     }
     let store = open(&location).await?;
-    let read = read_all(&store, reader, &location, arguments.paused).await;
+    let read = read_all(&*store, reader, &location, arguments.paused).await;
     store.close().await?;
     let items = read?;
-    println!("imported {items} events and keys of {} into {location}", header.created_at);
+    println!("imported {items} events and keys of {} into {}", header.created_at, redact(&location));
     Ok(())
 }
 
 async fn read_all(
-    store: &EmbeddedStore,
+    store: &dyn Store,
     mut reader: LinesReader<BufReader<Box<dyn Read + Send>>>,
     location: &str,
     paused: bool,
 ) -> Result<u64, Failure> {
     if !is_empty(store).await? {
-        return Err(Failure::usage(format!("the store `{location}` is not empty; import into a new folder, so that nothing is mixed")));
+        return Err(Failure::usage(format!(
+            "the store `{}` is not empty; import into a new folder or database, so that nothing is mixed",
+            redact(location)
+        )));
     }
     let mut progress = Progress::new("imported", None);
     let (mut items, mut changes, mut count): (Vec<Archived>, Vec<ConfigurationChange>, u64) = (Vec::new(), Vec::new(), 0);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Place;
 use crate::cli::Failure;
-use crate::store::{ConfigurationKind, Counts, Store};
+use crate::store::{ConfigurationKind, Counts, redact};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -54,7 +54,7 @@ pub(super) async fn check(arguments: CheckArguments) -> Result<(), Failure> {
 }
 
 pub(super) async fn stats(arguments: StatsArguments) -> Result<(), Failure> {
-    let location = arguments.place.location();
+    let location = redact(&arguments.place.location());
     let store = arguments.place.open().await?;
     let (counts, configuration) = (store.counts().await, store.configuration().await);
     store.close().await?;
@@ -69,7 +69,9 @@ pub(super) async fn stats(arguments: StatsArguments) -> Result<(), Failure> {
     }
     let of_kind = |kind| configuration.iter().filter(|record| record.kind == kind).count();
     let (accounts, subscriptions) = (of_kind(ConfigurationKind::Account), of_kind(ConfigurationKind::Subscription));
-    let bytes = location.split_once(':').map_or(0, |(_, folder)| folder_bytes(folder.as_ref()));
+    // A database knows its size, and tells those who may ask.
+    let folder = location.split_once(':').filter(|(engine, _)| ["sled", "redb"].contains(engine));
+    let bytes = folder.map(|(_, folder)| folder_bytes(folder.as_ref()));
     if arguments.json {
         let deliveries = json!({"waiting": total.waiting, "delivered": total.delivered, "dead": total.dead, "cancelled": total.cancelled});
         println!(
@@ -79,7 +81,9 @@ pub(super) async fn stats(arguments: StatsArguments) -> Result<(), Failure> {
         return Ok(());
     }
     println!("store          {location}");
-    println!("on disk        {} MiB", bytes >> 20);
+    if let Some(bytes) = bytes {
+        println!("on disk        {} MiB", bytes >> 20);
+    }
     println!("accounts       {accounts}");
     println!("subscriptions  {subscriptions}");
     println!("deliveries     {} waiting, {} delivered, {} dead, {} cancelled", total.waiting, total.delivered, total.dead, total.cancelled);

@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::rng::{Rng, SystemRng};
 use crate::store::archive::{ArchivePlace, Archived};
-use crate::store::{self, EmbeddedStore, Store, StoreError, StoreOptions};
+use crate::store::{self, Location, Store, StoreError, StoreOptions};
 
 /// How many parts of an archive are moved together.
 const PORTION: usize = 500;
@@ -58,7 +58,7 @@ struct Place {
     /// Folder of the server's data [default: postrider-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// `sled` or `redb` in that folder, `sled:DIR` or `redb:DIR` [default: sled]
+    /// `sled` or `redb` in that folder, `sled:DIR`, `redb:DIR` or `postgres://USER@HOST/DATABASE` [default: sled]
     #[arg(long, value_name = "STORE", env = "POSTRIDER_STORE")]
     store: Option<String>,
 }
@@ -72,13 +72,16 @@ impl Place {
     }
 
     /// Opens a store that is there.
-    async fn open(&self) -> Result<EmbeddedStore, Failure> {
+    async fn open(&self) -> Result<Box<dyn Store>, Failure> {
         open_existing(&self.location()).await
     }
 }
 
 /// Opens a store that is there; a mistyped folder must not make a new one.
-async fn open_existing(location: &str) -> Result<EmbeddedStore, Failure> {
+async fn open_existing(location: &str) -> Result<Box<dyn Store>, Failure> {
+    if matches!(location.parse::<Location>()?, Location::Postgres(_)) {
+        return open_with(location, true).await;
+    }
     if let Some((_, folder)) = location.split_once(':')
         && !folder.is_empty()
         && !PathBuf::from(folder).join("format").exists()
@@ -90,15 +93,21 @@ async fn open_existing(location: &str) -> Result<EmbeddedStore, Failure> {
     open(location).await
 }
 
-async fn open(location: &str) -> Result<EmbeddedStore, Failure> {
-    let (location, options) =
-        (location.to_owned(), StoreOptions { tag: SystemRng.bits(), clock: std::sync::Arc::new(SystemClock), ..StoreOptions::default() });
+async fn open(location: &str) -> Result<Box<dyn Store>, Failure> {
+    open_with(location, false).await
+}
+
+async fn open_with(location: &str, must_exist: bool) -> Result<Box<dyn Store>, Failure> {
+    let (location, options) = (
+        location.to_owned(),
+        StoreOptions { tag: SystemRng.bits(), clock: std::sync::Arc::new(SystemClock), must_exist, ..StoreOptions::default() },
+    );
     let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
     Ok(opened.expect("opening a store turns panics into errors")?)
 }
 
 /// Whether nothing was ever stored in it.
-async fn is_empty(store: &EmbeddedStore) -> Result<bool, StoreError> {
+async fn is_empty(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.configuration().await?.is_empty() && store.archive(ArchivePlace::Start, 1).await?.items.is_empty())
 }
 

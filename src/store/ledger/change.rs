@@ -13,7 +13,18 @@ use crate::store::{ChangeError, Revival, StoreError, layout};
 impl Ledger {
     /// Ends a pending or dead delivery as cancelled.
     pub(in crate::store) fn cancel(&mut self, id: DeliveryId, at: Timestamp) -> Decision<Delivery, ChangeError> {
-        let Some((subscription, record)) = self.find_delivery(id)? else { return Ok(Err(ChangeError::NotFound(id))) };
+        let Some((subscription, _)) = self.find_delivery(id)? else { return Ok(Err(ChangeError::NotFound(id))) };
+        self.cancel_of(subscription, id, at)
+    }
+
+    /// The same for a delivery whose subscription is known.
+    pub(in crate::store) fn cancel_of(
+        &mut self,
+        subscription: SubscriptionId,
+        id: DeliveryId,
+        at: Timestamp,
+    ) -> Decision<Delivery, ChangeError> {
+        let Some(record) = self.read_delivery(subscription, id)? else { return Ok(Err(ChangeError::NotFound(id))) };
         if let Some(state) = decided(record.state) {
             return Ok(Err(ChangeError::Decided { delivery: id, state }));
         }
@@ -52,7 +63,19 @@ impl Ledger {
         at: Timestamp,
         template_version: Option<u32>,
     ) -> Decision<Delivery, ChangeError> {
-        let Some((subscription, mut record)) = self.find_delivery(id)? else { return Ok(Err(ChangeError::NotFound(id))) };
+        let Some((subscription, _)) = self.find_delivery(id)? else { return Ok(Err(ChangeError::NotFound(id))) };
+        self.retry_of(subscription, id, at, template_version)
+    }
+
+    /// The same for a delivery whose subscription is known.
+    pub(in crate::store) fn retry_of(
+        &mut self,
+        subscription: SubscriptionId,
+        id: DeliveryId,
+        at: Timestamp,
+        template_version: Option<u32>,
+    ) -> Decision<Delivery, ChangeError> {
+        let Some(mut record) = self.read_delivery(subscription, id)? else { return Ok(Err(ChangeError::NotFound(id))) };
         if let Some(state) = decided(record.state) {
             return Ok(Err(ChangeError::Decided { delivery: id, state }));
         }

@@ -68,11 +68,7 @@ impl Ledger {
     fn note_removal(&mut self, change: &ConfigurationChange) {
         let (ConfigurationKind::Subscription, id) = place(change) else { return };
         let Ok(subscription) = id.parse::<SubscriptionId>() else { return };
-        if matches!(change, ConfigurationChange::Remove { .. }) {
-            self.removed.insert(subscription);
-        } else {
-            self.removed.remove(&subscription);
-        }
+        self.set_removed(subscription, matches!(change, ConfigurationChange::Remove { .. }));
     }
 }
 

@@ -19,7 +19,7 @@ mod settle;
 mod state;
 
 pub(super) use prune::EVENTS_PER_STEP_MAX;
-pub(super) use state::{Durability, Ledger, LedgerParts};
+pub(super) use state::{Balance, CountChange, Durability, Ledger, LedgerParts};
 
 use super::kv::KvError;
 

@@ -121,7 +121,7 @@ impl Ledger {
             self.put(Tree::Attempts, &layout::attempt_key(id, attempt.number), &AttemptRecord::of(attempt));
         }
         let counts = self.counts_of(subscription, &delivery.account);
-        counts.attempts += u64::from(delivery.attempts);
+        counts.attempts += i64::from(delivery.attempts);
         *match delivery.state {
             DeliveryState::Pending { .. } | DeliveryState::Leased { .. } => &mut counts.waiting,
             DeliveryState::Delivered { .. } => &mut counts.delivered,

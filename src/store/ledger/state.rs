@@ -16,7 +16,7 @@ use crate::store::kv::{Batch, Direction, KeyRange, Kv, KvError, Tree};
 use crate::store::layout::{self, MetaName};
 use crate::store::options::StoreOptions;
 use crate::store::record::{self, CountsRecord, DeliveryRecord, DueRecord, EventRecord, MetaRecord, Record, StateRecord};
-use crate::store::{Counts, DueRow, FRESH_ROWS_MAX, LaneNotice};
+use crate::store::{Counts, DueRow, FRESH_ROWS_MAX, LaneNotice, SubscriptionCounts};
 
 /// How often the free space is looked at.
 const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
@@ -50,6 +50,8 @@ pub(in crate::store) struct Ledger {
     /// Subscriptions that were removed since the store was opened. An accept that was prepared before
     /// a removal can only be one of this process, so that nothing of this needs to be stored.
     pub(super) removed: HashSet<SubscriptionId>,
+    /// What the present batch changes in that: whether each was removed before.
+    changed_removals: Vec<(SubscriptionId, bool)>,
     /// Where the last step of retention ended.
     pub(super) pruned_up_to: EventId,
     pub(super) parts: LedgerParts,
@@ -62,28 +64,145 @@ pub(in crate::store) struct Ledger {
 #[derive(Debug)]
 struct Tally {
     account: AccountId,
-    counts: Counts,
-    changed: bool,
+    counts: Balance,
+    /// As it was when the present batch was begun, if the batch changes it.
+    before: Option<Balance>,
+}
+
+/// Counts while they change. Where several nodes count, one may take out what another has put in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::store) struct Balance {
+    pub(in crate::store) waiting: i64,
+    pub(in crate::store) delivered: i64,
+    pub(in crate::store) dead: i64,
+    pub(in crate::store) cancelled: i64,
+    pub(in crate::store) attempts: i64,
+}
+
+impl From<Counts> for Balance {
+    fn from(counts: Counts) -> Self {
+        let Counts { waiting, delivered, dead, cancelled, attempts } = counts;
+        let [waiting, delivered, dead, cancelled, attempts] = [waiting, delivered, dead, cancelled, attempts].map(u64::cast_signed);
+        Self { waiting, delivered, dead, cancelled, attempts }
+    }
+}
+
+impl Balance {
+    /// The counts; what is short of zero is none.
+    pub(in crate::store) fn counts(self) -> Counts {
+        let Self { waiting, delivered, dead, cancelled, attempts } = self;
+        let [waiting, delivered, dead, cancelled, attempts] =
+            [waiting, delivered, dead, cancelled, attempts].map(|count| u64::try_from(count).unwrap_or(0));
+        Counts { waiting, delivered, dead, cancelled, attempts }
+    }
+
+    /// What was added to `earlier`.
+    pub(in crate::store) const fn since(self, earlier: Self) -> Self {
+        Self {
+            waiting: self.waiting - earlier.waiting,
+            delivered: self.delivered - earlier.delivered,
+            dead: self.dead - earlier.dead,
+            cancelled: self.cancelled - earlier.cancelled,
+            attempts: self.attempts - earlier.attempts,
+        }
+    }
+}
+
+/// What a batch does to the counts of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct CountChange {
+    pub(in crate::store) subscription: SubscriptionId,
+    pub(in crate::store) account: AccountId,
+    pub(in crate::store) change: Balance,
 }
 
 impl Ledger {
     /// Reads what a ledger needs to know beforehand: the newest id and the counts.
     pub(in crate::store) fn load(parts: LedgerParts, options: StoreOptions) -> Result<Self, KvError> {
         let newest = newest_id(&*parts.kv)?;
-        let mut ledger = Self {
+        let mut ledger = Self::new(parts, options, newest);
+        ledger.load_counts()?;
+        Ok(ledger)
+    }
+
+    /// A ledger that knows no counts yet; its ids come after `newest`.
+    pub(in crate::store) fn new(parts: LedgerParts, options: StoreOptions, newest: u128) -> Self {
+        Self {
             overlay: Overlay::new(parts.kv.clone()),
             ids: IdSource::new(options.tag, newest),
             options,
             removed: HashSet::new(),
+            changed_removals: Vec::new(),
             pruned_up_to: EventId::from_raw(0),
             parts,
             tallies: HashMap::new(),
             changed_tallies: Vec::new(),
             notices: HashMap::new(),
             free_space: None,
+        }
+    }
+
+    /// Takes over counts that were read elsewhere. Only between two batches.
+    pub(in crate::store) fn set_counts(&mut self, all: Vec<SubscriptionCounts>) {
+        let tally =
+            |read: SubscriptionCounts| (read.subscription, Tally { account: read.account, counts: read.counts.into(), before: None });
+        self.tallies = all.into_iter().map(tally).collect();
+    }
+
+    /// Forgets everything that was decided since the last batch was handed out, and reads from `kv` from
+    /// here on. Ids that were given are not given again.
+    pub(in crate::store) fn begin_anew(&mut self, kv: Arc<dyn Kv>) {
+        self.overlay = Overlay::new(kv);
+        self.notices.clear();
+        for subscription in std::mem::take(&mut self.changed_tallies) {
+            if let Some(tally) = self.tallies.get_mut(&subscription)
+                && let Some(before) = tally.before.take()
+            {
+                tally.counts = before;
+            }
+        }
+        for (subscription, was_removed) in std::mem::take(&mut self.changed_removals).into_iter().rev() {
+            if was_removed {
+                self.removed.insert(subscription)
+            } else {
+                self.removed.remove(&subscription)
+            };
+        }
+    }
+
+    /// Hands out the present batch, with what it does to the counts beside it. Either [`Self::keep`] or
+    /// [`Self::begin_anew`] must follow: it was written, or it was not.
+    pub(in crate::store) fn decided(&mut self) -> (Batch, Vec<CountChange>) {
+        let change = |subscription: &SubscriptionId| {
+            let tally = self.tallies.get(subscription)?;
+            let change = tally.counts.since(tally.before?);
+            (change != Balance::default()).then(|| CountChange { subscription: *subscription, account: tally.account.clone(), change })
         };
-        ledger.load_counts()?;
-        Ok(ledger)
+        let changes = self.changed_tallies.iter().filter_map(change).collect();
+        (self.overlay.take(), changes)
+    }
+
+    /// Takes it that what was decided has been written.
+    pub(in crate::store) fn keep(&mut self) {
+        self.changed_removals.clear();
+        for subscription in std::mem::take(&mut self.changed_tallies) {
+            if let Some(tally) = self.tallies.get_mut(&subscription) {
+                tally.before = None;
+            }
+        }
+    }
+
+    /// Keeps in mind whether a subscription was removed.
+    pub(super) fn set_removed(&mut self, subscription: SubscriptionId, removed: bool) {
+        let was_removed = self.removed.contains(&subscription);
+        if was_removed != removed {
+            self.changed_removals.push((subscription, was_removed));
+            if removed {
+                self.removed.insert(subscription)
+            } else {
+                self.removed.remove(&subscription)
+            };
+        }
     }
 
     fn load_counts(&mut self) -> Result<(), KvError> {
@@ -91,7 +210,7 @@ impl Ledger {
             let Some(subscription) = layout::first_id(&key).map(SubscriptionId::from_raw) else { continue };
             match record::decode::<CountsRecord>(Tree::Counts, &key, &value) {
                 Ok(record) => {
-                    let tally = Tally { counts: record.counts(), account: record.account, changed: false };
+                    let tally = Tally { counts: record.counts().into(), account: record.account, before: None };
                     self.tallies.insert(subscription, tally);
                 }
                 Err(error) => {
@@ -109,7 +228,7 @@ impl Ledger {
             if let Ok(delivery) = record::decode::<DeliveryRecord>(Tree::Deliveries, &key, &value) {
                 let counts = self.counts_of(subscription, &delivery.account);
                 *counter(counts, delivery.state) += 1;
-                counts.attempts += u64::from(delivery.attempts);
+                counts.attempts += i64::from(delivery.attempts);
             }
         }
         Ok(())
@@ -132,15 +251,16 @@ impl Ledger {
 
     /// Hands out the present batch, with the counts that changed.
     pub(in crate::store) fn take_batch(&mut self) -> Batch {
+        self.changed_removals.clear();
         for subscription in std::mem::take(&mut self.changed_tallies) {
             let Some(tally) = self.tallies.get_mut(&subscription) else { continue };
-            tally.changed = false;
-            let key = layout::subscription_key(subscription);
-            if tally.counts == Counts::default() {
+            tally.before = None;
+            let (key, counts) = (layout::subscription_key(subscription), tally.counts.counts());
+            if counts == Counts::default() {
                 self.tallies.remove(&subscription);
                 self.overlay.remove(Tree::Counts, key);
             } else {
-                let record = CountsRecord::of(tally.account.clone(), tally.counts);
+                let record = CountsRecord::of(tally.account.clone(), counts);
                 self.overlay.put(Tree::Counts, key, record::encode(Tree::Counts, &key, &record));
             }
         }
@@ -168,14 +288,14 @@ impl Ledger {
     }
 
     /// The counts of a subscription, to be changed.
-    pub(super) fn counts_of(&mut self, subscription: SubscriptionId, account: &AccountId) -> &mut Counts {
+    pub(super) fn counts_of(&mut self, subscription: SubscriptionId, account: &AccountId) -> &mut Balance {
         let tally = self.tallies.entry(subscription).or_insert_with(|| Tally {
             account: account.clone(),
-            counts: Counts::default(),
-            changed: false,
+            counts: Balance::default(),
+            before: None,
         });
-        if !tally.changed {
-            tally.changed = true;
+        if tally.before.is_none() {
+            tally.before = Some(tally.counts);
             self.changed_tallies.push(subscription);
         }
         &mut tally.counts
@@ -183,7 +303,7 @@ impl Ledger {
 
     /// How many deliveries of a subscription are undecided.
     pub(super) fn waiting(&self, subscription: SubscriptionId) -> u64 {
-        self.tallies.get(&subscription).map_or(0, |tally| tally.counts.waiting)
+        self.tallies.get(&subscription).map_or(0, |tally| tally.counts.counts().waiting)
     }
 
     /// The subscriptions that have deliveries.
@@ -194,8 +314,7 @@ impl Ledger {
     /// Moves a delivery from one count to another.
     pub(super) fn recategorise(&mut self, subscription: SubscriptionId, account: &AccountId, from: StateRecord, to: StateRecord) {
         let counts = self.counts_of(subscription, account);
-        let left = counter(counts, from);
-        *left = left.saturating_sub(1);
+        *counter(counts, from) -= 1;
         *counter(counts, to) += 1;
     }
 
@@ -306,7 +425,7 @@ impl Ledger {
 }
 
 /// The counter of a state.
-fn counter(counts: &mut Counts, state: StateRecord) -> &mut u64 {
+fn counter(counts: &mut Balance, state: StateRecord) -> &mut i64 {
     match state {
         StateRecord::Pending { .. } => &mut counts.waiting,
         StateRecord::Delivered { .. } => &mut counts.delivered,
@@ -319,9 +438,8 @@ impl Ledger {
     /// Takes a delivery that is removed out of the counts.
     pub(super) fn uncount(&mut self, subscription: SubscriptionId, delivery: &DeliveryRecord) {
         let counts = self.counts_of(subscription, &delivery.account);
-        let left = counter(counts, delivery.state);
-        *left = left.saturating_sub(1);
-        counts.attempts = counts.attempts.saturating_sub(u64::from(delivery.attempts));
+        *counter(counts, delivery.state) -= 1;
+        counts.attempts -= i64::from(delivery.attempts);
     }
 }
 
