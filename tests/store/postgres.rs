@@ -451,7 +451,7 @@ async fn nodes_claim_at_once_and_no_lane_goes_to_two() {
 
 #[tokio::test]
 async fn k1_what_was_in_flight_is_known_to_the_next_owner_and_stale_writes_change_nothing() {
-    let mut world = World::new(Kind::Postgres);
+    let world = World::new(Kind::Postgres);
     let leases = world.store().lane_leases(Duration::from_secs(60)).unwrap();
     let (flying, slow, done) = (world.owe(1).await, world.owe(1).await, world.owe(1).await);
     let (node, lane) = (NodeId::from_raw(1), [sub(1)]);
