@@ -32,6 +32,8 @@ impl Server {
             // Not as an argument: it may hold a password.
             .env("POSTRIDER_STORE", store)
             .env("POSTRIDER_LOG", "error")
+            // Where lanes are leased, those of a server that was killed are free after that.
+            .env("POSTRIDER_LEASE_S", "3")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
