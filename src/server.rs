@@ -35,8 +35,8 @@ use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use crate::metrics::Metrics;
 use crate::queue::{
-    AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
-    draw_key_text, run_replays, sweep, unlock,
+    AccountKind, AccountKinds, AccountLimits, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError,
+    discard_secrets, draw_key_text, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -383,7 +383,12 @@ fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
 }
 
 fn retention_settings(settings: &Settings) -> RetentionSettings {
-    RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+    RetentionSettings {
+        events: settings.retention(),
+        audit: settings.audit_retention(),
+        per_account: AccountLimits { events_max: settings.events_per_account_max, bytes_max: settings.event_bytes_per_account_max },
+        interval: SWEEP_INTERVAL,
+    }
 }
 
 /// Has the dispatcher's loop itself tell that it turns: a timer beside it would go on if it hung.

@@ -37,6 +37,8 @@ mod keys;
 mod kill;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/limits.rs"]
+mod limits;
 #[path = "it/log.rs"]
 mod log;
 #[path = "it/preview.rs"]

@@ -94,6 +94,12 @@ pub struct Settings {
     /// Days for which events, deliveries and attempts are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub retention_days: u32,
+    /// Most events of one account that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub events_per_account_max: Option<u64>,
+    /// Most bytes of the data of one account's events that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub event_bytes_per_account_max: Option<u64>,
     /// Days for which idempotency keys are remembered.
     #[schemars(range(min = 1, max = 3650))]
     pub idempotency_days: u32,
@@ -198,6 +204,8 @@ impl Default for Settings {
             failing_after: 10,
             probe_interval_s: 60,
             retention_days: 30,
+            events_per_account_max: None,
+            event_bytes_per_account_max: None,
             idempotency_days: 30,
             audit_days: 365,
             authentication_failures_per_minute: 20,

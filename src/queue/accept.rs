@@ -146,10 +146,13 @@ impl Queue {
                 deliveries,
             });
         }
-        let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
+        let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.text().len() as u64)).collect();
         let accepted = self.store.accept(prepared).await?;
-        for (account, event) in accounts.iter().zip(&accepted) {
+        for ((account, bytes), event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
+            if !event.duplicate {
+                self.kept.added(event.id, account, *bytes);
+            }
             if event.duplicate {
                 self.metrics.event_repeated(class);
             } else {

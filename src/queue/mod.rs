@@ -16,6 +16,7 @@ mod in_flight;
 mod key;
 mod operation;
 mod keys;
+mod kept;
 mod registry;
 mod replay;
 mod retention;
@@ -24,7 +25,7 @@ mod stats;
 mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
-pub use account::{Account, AccountKind, AccountKinds};
+pub use account::{Account, AccountKind, AccountKinds, AccountLimits, LIMIT_MAX};
 pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
@@ -77,6 +78,7 @@ pub struct Queue {
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
+    kept: kept::KeptCounts,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -120,6 +122,7 @@ impl Queue {
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
+            kept: kept::KeptCounts::default(),
             key_lifetime,
             vault,
             operator_last_use,

@@ -12,13 +12,15 @@ use crate::queue::{Queue, RetentionSettings};
 use crate::request::guard::Guard;
 
 /// The settings that can be changed while the server runs.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 15] = [
     "allow",
     "allow_private",
     "audit_days",
     "deny",
     "deny_hosts",
     "drain_s",
+    "event_bytes_per_account_max",
+    "events_per_account_max",
     "failing_after",
     "in_flight_max",
     "in_flight_per_subscription_max",
