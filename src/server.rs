@@ -221,6 +221,7 @@ impl Server {
             guard: guard.clone(),
             dispatcher: dispatcher.adjust(),
             retention,
+            notifier: notifier.clone(),
         };
         let router = api::router(ApiState {
             queue: queue.clone(),

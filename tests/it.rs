@@ -73,6 +73,8 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/trace.rs"]
+mod trace;
 #[path = "it/templates.rs"]
 mod templates;
 #[path = "it/throttle.rs"]

@@ -146,7 +146,7 @@ impl Queue {
                 deliveries,
             });
         }
-        let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.text().len() as u64)).collect();
+        let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.stored().len() as u64)).collect();
         let accepted = self.store.accept(prepared).await?;
         for ((account, bytes), event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);

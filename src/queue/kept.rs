@@ -216,7 +216,7 @@ impl Queue {
                 *counting = Counting::UnderWay { counts, newest, before: EventId::from_raw(newest.raw().saturating_add(1)) };
             }
             Counting::UnderWay { counts, before, .. } => {
-                page.items.iter().for_each(|event| add(counts, event.id, &event.account, event.data.text().len() as u64));
+                page.items.iter().for_each(|event| add(counts, event.id, &event.account, event.data.stored().len() as u64));
                 match page.next {
                     Some(next) => *before = EventId::from_raw(next),
                     None => *counting = Counting::Done { counts: std::mem::take(counts), since: now },
