@@ -308,6 +308,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         let account: AccountId = "hostile-account".parse().unwrap();
+        metrics.events_removed("age", 1);
         for class in AccountClass::ALL {
             metrics.event_accepted((&account, class), Timestamp::default(), 2);
             metrics.event_repeated(class);

@@ -146,8 +146,14 @@ impl Queue {
                 deliveries,
             });
         }
+        let traced =
+            self.spans.is_some().then(|| prepared.iter().map(|event| (event.event_type.clone(), event.data.trace())).collect::<Vec<_>>());
         let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.stored().len() as u64)).collect();
         let accepted = self.store.accept(prepared).await?;
+        if let (Some(spans), Some(traced)) = (&self.spans, traced) {
+            let all = accounts.iter().zip(traced).zip(&accepted).filter(|(_, event)| !event.duplicate);
+            all.for_each(|(((account, _), (event_type, trace)), event)| spans.accepted(event.id, (account, &event_type), trace, now));
+        }
         for ((account, bytes), event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
             if !event.duplicate {

@@ -59,6 +59,7 @@ use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Metrics;
 use crate::secret::Vault;
+use crate::spans::Spans;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -75,6 +76,7 @@ pub struct Queue {
     changed: watch::Sender<u64>,
     in_flight: InFlight,
     metrics: Arc<Metrics>,
+    spans: Option<Spans>,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
@@ -119,6 +121,7 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             metrics: Arc::default(),
+            spans: None,
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
@@ -134,6 +137,18 @@ impl Queue {
     #[must_use]
     pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, that tells of accepted events and of attempts in spans.
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// Where spans are told, if they are.
+    #[must_use]
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// What happens, counted.
