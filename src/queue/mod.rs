@@ -18,6 +18,7 @@ mod inbound_keys;
 mod key;
 mod operation;
 mod keys;
+mod kept;
 mod offers;
 mod registry;
 mod replay;
@@ -27,7 +28,7 @@ mod stats;
 mod unlock;
 
 pub use accept::{EmitError, IncomingEvent};
-pub use account::{Account, AccountKind, AccountKinds};
+pub use account::{Account, AccountKind, AccountKinds, AccountLimits, LIMIT_MAX};
 pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
@@ -64,6 +65,7 @@ use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Metrics;
 use crate::secret::Vault;
+use crate::spans::Spans;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -80,9 +82,11 @@ pub struct Queue {
     changed: watch::Sender<u64>,
     in_flight: InFlight,
     metrics: Arc<Metrics>,
+    spans: Option<Spans>,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
+    kept: kept::KeptCounts,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -126,9 +130,11 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             metrics: Arc::default(),
+            spans: None,
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
+            kept: kept::KeptCounts::default(),
             key_lifetime,
             vault,
             operator_last_use,
@@ -140,6 +146,18 @@ impl Queue {
     #[must_use]
     pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, that tells of accepted events and of attempts in spans.
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// Where spans are told, if they are.
+    #[must_use]
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// What happens, counted.
