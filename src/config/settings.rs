@@ -76,6 +76,9 @@ pub struct Settings {
     /// Most subscriptions of one account.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub subscriptions_per_account_max: usize,
+    /// Test requests that one account may have sent in a minute; more are answered with 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub test_sends_per_minute: u32,
     /// Most requests in flight.
     #[schemars(range(min = 1, max = 100_000))]
     pub in_flight_max: usize,
@@ -210,6 +213,7 @@ impl Default for Settings {
             request_body_s: 60,
             connection_idle_s: 60,
             subscriptions_per_account_max: 1_000,
+            test_sends_per_minute: 60,
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
