@@ -79,6 +79,8 @@ pub struct Settings {
     pub idempotency_days: u32,
     /// Days for which entries of the audit log are kept.
     pub audit_days: u32,
+    /// Days for which actions are kept in the ledger, since their last change.
+    pub actions_days: u32,
     /// Requests without a valid key that one address may make in a minute before it is answered with 429.
     pub authentication_failures_per_minute: u32,
     /// Networks of proxies whose header `X-Forwarded-For` tells the caller's address.
@@ -176,6 +178,7 @@ impl Default for Settings {
             retention_days: 30,
             idempotency_days: 30,
             audit_days: 365,
+            actions_days: 400,
             authentication_failures_per_minute: 20,
             trusted_proxies: Vec::new(),
             account_kinds: AccountKindFamilies::default(),
@@ -299,6 +302,9 @@ impl Settings {
         if !(1..=3_650).contains(&self.audit_days) {
             return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
         }
+        if !(1..=3_650).contains(&self.actions_days) {
+            return outside("actions_days", self.actions_days.to_string(), "1 to 3650 days");
+        }
         if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
             let value = self.authentication_failures_per_minute.to_string();
             return outside("authentication_failures_per_minute", value, "1 to 1000000");
@@ -360,6 +366,12 @@ impl Settings {
     #[must_use]
     pub const fn audit_retention(&self) -> Duration {
         Duration::from_secs(self.audit_days as u64 * 86_400)
+    }
+
+    /// How long actions are kept in the ledger after their last change.
+    #[must_use]
+    pub const fn actions_retention(&self) -> Duration {
+        Duration::from_secs(self.actions_days as u64 * 86_400)
     }
 
     /// How long events are kept.
@@ -468,6 +480,7 @@ mod tests {
             "retention_days = 0",
             "listen = \"here\"",
             "audit_days = 0",
+            "actions_days = 0",
             "trusted_proxies = [\"proxy\"]",
             "egress_addresses = [\"here\"]",
             "account_kinds = { publisher = [] }",

@@ -6,6 +6,7 @@
 
 mod click;
 mod currency;
+mod customer;
 mod decimal;
 mod ledger;
 mod offer;
@@ -16,6 +17,7 @@ mod status;
 
 pub use click::Click;
 pub use currency::{Currency, CurrencyError};
+pub use customer::{Customer, CustomerChange, CustomerDecision, CustomerReport, customer_document_id, decide_customer};
 pub use decimal::{DecimalError, parse_decimal};
 pub use ledger::{
     ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, Step, Story, action_document_id, apply, decide,

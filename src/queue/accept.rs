@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Queue;
+use super::{Queue, Registry};
 use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
-use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
+use crate::store::{AcceptError, Accepted, DocumentChange, NewDelivery, NewEvent, NewKey, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
@@ -110,45 +110,73 @@ impl Queue {
         let now = self.clock.now();
         let mut prepared = Vec::with_capacity(events.len());
         for (index, event) in events.into_iter().enumerate() {
-            if registry.account(&event.account).is_none() || !sees(&event.account) {
+            if !sees(&event.account) {
                 return Err(EmitError::UnknownAccount { index, account: event.account });
             }
-            if !registry.knows_event_type(&event.event_type) {
-                return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
-            }
-            if let Some(defined) = registry.event_type(&event.event_type)
-                && let Err((pointer, detail)) = check_shape(defined, &event.data)
-            {
-                return Err(EmitError::WrongField { index, pointer, detail });
-            }
-            let key = event.key.map(|text| NewKey {
-                digest: text.digest(&event.account),
-                fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
-                expires_at: now.after(self.key_lifetime),
-                text,
-            });
-            let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
-            let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
-            let deliveries = registry
-                .subscriptions_of(&event.account)
-                .filter(|_| allowed)
-                .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
-                .take(usize::from(u16::MAX))
-                .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
-                .collect();
-            prepared.push(NewEvent {
-                account: event.account,
-                event_type: event.event_type,
-                key,
-                occurred_at,
-                received_at: now,
-                data: Arc::new(event.data),
-                deliveries,
-                documents: Vec::new(),
-            });
+            let mut new = self.prepare(&registry, now, index, event, not_to)?;
+            new.documents = self.ledger_changes(&new);
+            prepared.push(new);
         }
+        self.commit(&registry, now, prepared, Vec::new()).await
+    }
+
+    /// An event as the store takes it, with its deliveries.
+    pub(super) fn prepare(
+        &self,
+        registry: &Registry,
+        now: Timestamp,
+        index: usize,
+        event: IncomingEvent,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<NewEvent, EmitError> {
+        if registry.account(&event.account).is_none() {
+            return Err(EmitError::UnknownAccount { index, account: event.account });
+        }
+        if !registry.knows_event_type(&event.event_type) {
+            return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
+        }
+        if let Some(defined) = registry.event_type(&event.event_type)
+            && let Err((pointer, detail)) = check_shape(defined, &event.data)
+        {
+            return Err(EmitError::WrongField { index, pointer, detail });
+        }
+        let key = event.key.map(|text| NewKey {
+            digest: text.digest(&event.account),
+            fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
+            expires_at: now.after(self.key_lifetime),
+            text,
+        });
+        let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+        let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
+        let deliveries = registry
+            .subscriptions_of(&event.account)
+            .filter(|_| allowed)
+            .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
+            .take(usize::from(u16::MAX))
+            .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
+            .collect();
+        Ok(NewEvent {
+            account: event.account,
+            event_type: event.event_type,
+            key,
+            occurred_at,
+            received_at: now,
+            data: Arc::new(event.data),
+            deliveries,
+            documents: Vec::new(),
+        })
+    }
+
+    /// Stores what was prepared, and these documents with it.
+    pub(super) async fn commit(
+        &self,
+        registry: &Registry,
+        now: Timestamp,
+        prepared: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
-        let accepted = self.store.accept(prepared).await?;
+        let accepted = self.store.accept_with(prepared, documents).await?;
         for (account, event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
             if event.duplicate {
