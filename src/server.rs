@@ -384,7 +384,12 @@ fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
 }
 
 fn retention_settings(settings: &Settings) -> RetentionSettings {
-    RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+    RetentionSettings {
+        events: settings.retention(),
+        audit: settings.audit_retention(),
+        actions: settings.actions_retention(),
+        interval: SWEEP_INTERVAL,
+    }
 }
 
 /// Has the dispatcher's loop itself tell that it turns: a timer beside it would go on if it hung.

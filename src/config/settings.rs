@@ -103,6 +103,9 @@ pub struct Settings {
     /// Days for which entries of the audit log are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub audit_days: u32,
+    /// Days for which actions are kept in the ledger, since their last change.
+    #[schemars(range(min = 1, max = 3650))]
+    pub actions_days: u32,
     /// Requests without a valid key that one address may make in a minute before it is answered with 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub authentication_failures_per_minute: u32,
@@ -204,6 +207,7 @@ impl Default for Settings {
             retention_days: 30,
             idempotency_days: 30,
             audit_days: 365,
+            actions_days: 400,
             authentication_failures_per_minute: 20,
             trusted_proxies: Vec::new(),
             account_kinds: AccountKindFamilies::default(),
@@ -299,6 +303,12 @@ impl Settings {
         Duration::from_secs(self.audit_days as u64 * 86_400)
     }
 
+    /// How long actions are kept in the ledger after their last change.
+    #[must_use]
+    pub const fn actions_retention(&self) -> Duration {
+        Duration::from_secs(self.actions_days as u64 * 86_400)
+    }
+
     /// How long events are kept.
     #[must_use]
     pub const fn retention(&self) -> Duration {
@@ -373,6 +383,7 @@ mod tests {
             "retention_days = 0",
             "listen = \"here\"",
             "audit_days = 0",
+            "actions_days = 0",
             "trusted_proxies = [\"proxy\"]",
             "egress_addresses = [\"here\"]",
             "account_kinds = { publisher = [] }",

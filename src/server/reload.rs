@@ -12,7 +12,8 @@ use crate::queue::{Queue, RetentionSettings};
 use crate::request::guard::Guard;
 
 /// The settings that can be changed while the server runs.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 14] = [
+    "actions_days",
     "allow",
     "allow_private",
     "audit_days",
