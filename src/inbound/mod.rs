@@ -4,10 +4,13 @@
 //! worth. This module knows the words of that and decides; it stores nothing, sends nothing and reads no
 //! clock. Money is exact decimals (`rust_decimal`), written as text everywhere.
 
+mod check;
 mod click;
 mod currency;
 mod customer;
 mod decimal;
+mod landing;
+mod lead;
 mod ledger;
 mod offer;
 mod parameters;
@@ -15,10 +18,13 @@ mod payout;
 mod report;
 mod status;
 
+pub use check::{REPORT_PARAMETERS, check_offer};
 pub use click::Click;
 pub use currency::{Currency, CurrencyError};
 pub use customer::{Customer, CustomerChange, CustomerDecision, CustomerReport, customer_document_id, decide_customer};
 pub use decimal::{DecimalError, parse_decimal};
+pub use landing::{LANDING_MACROS, Landing, LandingError, Visitor};
+pub use lead::{lead_id, random_uuid, timed_uuid};
 pub use ledger::{
     ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, Step, Story, action_document_id, apply, decide,
     is_ledger_field,

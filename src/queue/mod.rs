@@ -14,9 +14,12 @@ mod configure;
 mod endpoint;
 mod event_types;
 mod in_flight;
+mod inbound_key;
+mod inbound_keys;
 mod key;
 mod operation;
 mod keys;
+mod offers;
 mod registry;
 mod replay;
 mod retention;
@@ -33,8 +36,11 @@ pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
 pub use in_flight::InFlight;
+pub use inbound_key::{InboundKey, InboundKeys};
+pub use inbound_keys::{ConfigureInboundKeyError, InboundKeySpec};
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
+pub use offers::{ConfigureOfferError, RegisteredOffer};
 pub use operation::{Operation, OperationReport};
 pub use registry::Registry;
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
@@ -111,6 +117,9 @@ impl Queue {
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
         for (id, last_use) in created.chain([(KeyRef::Operator, &operator_last_use)]) {
             saved_last_uses.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
+        }
+        for key in registry.inbound_keys().iter() {
+            saved_last_uses.get(&key.id.to_string()).iter().for_each(|at| key.last_use.note(**at));
         }
         Ok(Self {
             store,

@@ -194,6 +194,8 @@ const fn kind_number(kind: ConfigurationKind) -> u8 {
         ConfigurationKind::Setting => 7,
         ConfigurationKind::Secret => 8,
         ConfigurationKind::Audit => 9,
+        ConfigurationKind::Offer => 10,
+        ConfigurationKind::InboundKey => 11,
     }
 }
 

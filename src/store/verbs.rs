@@ -223,10 +223,14 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
-    /// The sealed secrets of a subscription, by its id.
+    /// The sealed secrets of a subscription or an inbound key, by its id, and what an account's lead ids are made of.
     Secret,
     /// An entry of the audit log, by its id, which is in order of time.
     Audit,
+    /// An offer, by its id.
+    Offer,
+    /// A key under which an advertiser reports, by its id.
+    InboundKey,
 }
 
 /// Which records of one kind to read.
@@ -244,7 +248,7 @@ pub struct RecordQuery {
 
 impl ConfigurationKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Subscription,
         Self::TemplateVersion,
@@ -254,6 +258,8 @@ impl ConfigurationKind {
         Self::Setting,
         Self::Secret,
         Self::Audit,
+        Self::Offer,
+        Self::InboundKey,
     ];
 
     /// Its stable name, as in archives.
@@ -269,6 +275,8 @@ impl ConfigurationKind {
             Self::Setting => "setting",
             Self::Secret => "secret",
             Self::Audit => "audit",
+            Self::Offer => "offer",
+            Self::InboundKey => "inbound_key",
         }
     }
 
