@@ -16,6 +16,10 @@ pub struct RetentionSettings {
     pub audit: Duration,
     /// Rows of the action ledger, counted from their last change.
     pub actions: Duration,
+    /// Clicks.
+    pub clicks: Duration,
+    /// Reports of advertisers as they came in, and test runs.
+    pub inbound_calls: Duration,
     /// Pause between two rounds.
     pub interval: Duration,
 }
@@ -36,7 +40,7 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
     let mut round_due = queue.clock.instant();
     let mut action_place = None;
     loop {
-        let RetentionSettings { events, audit, actions, interval } = *settings.borrow();
+        let RetentionSettings { events, audit, actions, clicks, inbound_calls, interval } = *settings.borrow();
         if queue.clock.instant() >= round_due {
             round_due = queue.clock.instant() + interval;
             action_place = match prune_actions(&queue, actions, action_place).await {
@@ -44,7 +48,8 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
                 Err(_) => return,
             };
             // A full disk takes no configuration, and that is no reason to stop the rest.
-            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await] {
+            let inbound = queue.prune_inbound(clicks, inbound_calls).await.map_err(ConfigureError::from);
+            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await, inbound] {
                 match done {
                     Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
                     Err(ConfigureError::Store(_)) => return,
