@@ -4,6 +4,7 @@
 //! worth. This module knows the words of that and decides; it stores nothing, sends nothing and reads no
 //! clock. Money is exact decimals (`rust_decimal`), written as text everywhere.
 
+mod call;
 mod check;
 mod click;
 mod currency;
@@ -17,7 +18,9 @@ mod parameters;
 mod payout;
 mod report;
 mod status;
+mod test_run;
 
+pub use call::{CallKind, CallResult, InboundCall};
 pub use check::{REPORT_PARAMETERS, check_offer};
 pub use click::Click;
 pub use currency::{Currency, CurrencyError};
@@ -33,4 +36,5 @@ pub use offer::{KeptAddress, Offer, OfferSpec, OfferState, Partners, Privacy, Un
 pub use parameters::{ExtraParameter, ParameterTemplate, TemplateState};
 pub use payout::{Earned, PayoutAction, PayoutModel, RateType, Rounding};
 pub use report::{Conflict, Outcome, Report, ReportedStatus};
-pub use status::Statuses;
+pub use status::{Statuses, plain};
+pub use test_run::TestRun;

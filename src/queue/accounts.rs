@@ -158,6 +158,7 @@ impl Queue {
                 continue;
             }
             self.forget_replays_of(&account.id).await?;
+            self.remove_inbound_of(&account.id).await?;
             self.metrics.activity().forget(&account.id);
             self.kept.forget(&account.id);
             let _turn = self.configuring.lock().await;

@@ -27,6 +27,7 @@ mod retention;
 mod sealing;
 mod stats;
 mod unlock;
+mod visits;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use account::{Account, AccountKind, AccountKinds, AccountLimits, LIMIT_MAX};
@@ -48,6 +49,7 @@ pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
 pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
+pub use visits::{ClickQuery, InboundCallQuery};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,

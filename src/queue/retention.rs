@@ -19,6 +19,10 @@ pub struct RetentionSettings {
     pub actions: Duration,
     /// Of accounts that have no limits of their own.
     pub per_account: AccountLimits,
+    /// Clicks.
+    pub clicks: Duration,
+    /// Reports of advertisers as they came in, and test runs.
+    pub inbound_calls: Duration,
     /// Pause between two rounds.
     pub interval: Duration,
 }
@@ -42,7 +46,7 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
     let mut action_place = None;
     let mut trimming = Trimming::default();
     loop {
-        let RetentionSettings { events, audit, actions, per_account, interval } = *settings.borrow();
+        let RetentionSettings { events, audit, actions, clicks, inbound_calls, per_account, interval } = *settings.borrow();
         if queue.clock.instant() >= round_due {
             round_due = queue.clock.instant() + interval;
             action_place = match prune_actions(&queue, actions, action_place).await {
@@ -50,7 +54,8 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
                 Err(_) => return,
             };
             // A full disk takes no configuration, and that is no reason to stop the rest.
-            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await] {
+            let inbound = queue.prune_inbound(clicks, inbound_calls).await.map_err(ConfigureError::from);
+            for done in [queue.save_last_uses().await, queue.prune_audit_log(audit).await, inbound] {
                 match done {
                     Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
                     Err(ConfigureError::Store(_)) => return,

@@ -323,6 +323,8 @@ async fn old_actions_are_removed_with_all_that_finds_them() {
         events: days(30),
         audit: days(30),
         actions: days(2),
+        clicks: days(30),
+        inbound_calls: days(30),
         per_account: AccountLimits::default(),
         interval: Duration::from_secs(3_600),
     };
