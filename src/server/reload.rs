@@ -14,10 +14,12 @@ use crate::request::guard::Guard;
 use crate::systemd::Notifier;
 
 /// The settings that can be changed while the server runs.
-const CHANGEABLE: [&str; 15] = [
+const CHANGEABLE: [&str; 18] = [
+    "actions_days",
     "allow",
     "allow_private",
     "audit_days",
+    "clicks_days",
     "deny",
     "deny_hosts",
     "drain_s",
@@ -26,6 +28,7 @@ const CHANGEABLE: [&str; 15] = [
     "failing_after",
     "in_flight_max",
     "in_flight_per_subscription_max",
+    "inbound_calls_days",
     "log",
     "ports",
     "probe_interval_s",

@@ -249,6 +249,9 @@ async fn entries_are_removed_when_they_are_old_enough() {
     let retention = RetentionSettings {
         events: days(30),
         audit: days(365),
+        actions: days(400),
+        clicks: days(90),
+        inbound_calls: days(30),
         per_account: AccountLimits::default(),
         interval: Duration::from_secs(3_600),
     };

@@ -48,7 +48,16 @@ async fn kept(queue: &Queue, account: &str) -> Vec<EventId> {
 }
 
 fn sweeping(queue: &Arc<Queue>, per_account: AccountLimits) -> tokio::task::JoinHandle<()> {
-    let settings = RetentionSettings { events: 30 * DAY, audit: 30 * DAY, per_account, interval: Duration::from_secs(60) };
+    let interval = Duration::from_secs(60);
+    let settings = RetentionSettings {
+        events: 30 * DAY,
+        audit: 30 * DAY,
+        actions: 400 * DAY,
+        clicks: 90 * DAY,
+        inbound_calls: 30 * DAY,
+        per_account,
+        interval,
+    };
     tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(settings).subscribe()))
 }
 
