@@ -13,6 +13,7 @@ export const texts = {
   cancel: "Cancel",
   save: "Save",
   edit: "Edit",
+  kept: "I have kept it",
   again: "Try again",
   more: "Show older",
   loading: "Loading…",
@@ -142,7 +143,7 @@ export const texts = {
     failedAttempts: "Failed, tried again",
     died: "Given up",
     attention: "Needs attention",
-    allWell: "Every subscription is healthy.",
+    allWell: "every subscription is healthy",
     why: (item: SubscriptionStats): string => {
       const parts: string[] = [];
       if (item.state === "paused") parts.push(`paused with ${many(item.waiting, "delivery", "deliveries")} waiting`);
@@ -150,7 +151,8 @@ export const texts = {
       if (item.dead > 0) parts.push(`${many(item.dead, "delivery", "deliveries")} given up`);
       return parts.join("; ");
     },
-    seeDead: (n: string) => `See ${n} given up`,
+    seeDead: "See given up",
+    ofSubscriptions: (n: number) => `of ${many(n, "subscription", "subscriptions")}`,
     seeWaiting: "See waiting",
     bySubscription: "By subscription",
     rate: "Per minute",
@@ -205,7 +207,6 @@ export const texts = {
     rotateYes: "Make new key",
     secretTitle: "The signing key",
     secretText: "Give it to the receiver, who checks signatures with it. It is shown only now.",
-    secretDone: "I have kept it",
   },
   start: {
     title: "New subscription",
@@ -324,10 +325,21 @@ export const texts = {
     } as Record<RetrySpec["profile"], string>,
     attempts: "Attempts",
     attemptsHint: "The first included.",
-    schedule: "Waits between attempts",
+    schedule: "The waits",
     scheduleHint: "The last one repeats. A bit of chance is added so that receivers are not hit in waves.",
     badSchedule: "Write durations with commas, such as 10 s, 1 min, 2 h, 1 d",
-    exponential: (first: string, factor: number, max: string) => `Waits grow: ${first} at first, times ${factor} each time, at most ${max}. This was set over the API.`,
+    waits: "Waits between attempts",
+    waitKinds: [
+      ["schedule", "One by one"],
+      ["exponential", "Growing"],
+    ] as const,
+    waitHints: {
+      schedule: "Every wait is written down.",
+      exponential: "Each wait is the one before times the factor, up to the longest.",
+    },
+    firstWait: "First wait",
+    factor: "Factor",
+    longestWait: "Longest wait",
     timeline: (n: number, s: string) => (n === 1 ? "One attempt, no retries." : `${n} attempts, the last one ${s} after the first at the earliest.`),
     attemptAt: (n: number, s: string) => (n === 1 ? "first attempt" : `attempt ${n}, after ${s}`),
     order: "Order",
@@ -463,6 +475,18 @@ export const texts = {
     byStatus: "Otherwise the status decides: 2xx is delivered; 408, 425, 429, 3xx and 5xx are sent again later; other 4xx are given up.",
     impact: "As at impact.com, answers 400 to 500 are given up unless the success response matched.",
   },
+  list: {
+    filters: (n: number) => (n > 0 ? `Filters (${n})` : "Filters"),
+    clear: "Clear filters",
+    loaded: (n: string, whole: boolean) => (whole ? many(n, "row", "rows") : `${n} rows, older ones follow`),
+    behind: "Many new ones have come in. Show the newest",
+    above: (n: number) => `${n} newer above`,
+    noneFitsText: "Choose another filter or period. New ones that fit show up by themselves.",
+    export: "Export CSV",
+    exporting: (n: string) => `${n} rows; stop`,
+    exported: (n: string) => `${many(n, "row", "rows")} exported.`,
+    exportedPart: (n: string) => `The newest ${n} rows are in the file. Choose a period for older ones.`,
+  },
   deliveries: {
     state: "State",
     event: "Event",
@@ -473,15 +497,11 @@ export const texts = {
     accepted: "Accepted",
     any: "All",
     anySubscription: "All subscriptions",
-    clear: "Clear filters",
     replay: "Replay in bulk",
-    loaded: (n: string, whole: boolean) => (whole ? many(n, "row", "rows") : `${n} rows, older ones follow`),
-    behind: "Many new ones have come in. Show the newest",
     emptyTitle: "No deliveries yet",
     emptyText: "When an event is reported that a subscription wants, its delivery shows up here by itself.",
     toSubscriptions: "See subscriptions",
     noneFits: "No delivery fits the filters",
-    noneFitsText: "Choose another state or period. New ones that fit show up by themselves.",
   },
   delivery: {
     title: "Delivery",
@@ -658,7 +678,6 @@ export const texts = {
     removed: "Key revoked.",
     shownTitle: "Your new key",
     shownText: "Keep it in a safe place now. It is not shown again.",
-    shownDone: "I have kept it",
   },
   audit: {
     sub: "Who changed what, and when. Values are never recorded.",

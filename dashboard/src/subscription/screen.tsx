@@ -8,7 +8,7 @@ import { address, go, setGuard } from "../router";
 import { rights } from "../session";
 import { texts } from "../texts";
 import { Button, CopyButton, FailureNote, Head, Note, Skeleton, StatePill, Time, useAction } from "../ui/basics";
-import { attempt, Confirm, Dialog, tell } from "../ui/dialog";
+import { attempt, Confirm, SecretDialog, tell } from "../ui/dialog";
 import { sentence, Words } from "../ui/words";
 import { bodyOf, specOf } from "./draft";
 import { SubscriptionEditor } from "./editor";
@@ -182,7 +182,7 @@ export function SubscriptionScreen({ id }: { id: string }) {
           <p>{t.rotateText}</p>
         </Confirm>
       )}
-      {secret && <SecretDialog secret={secret} onClose={() => setSecret(undefined)} />}
+      {secret && <SecretDialog title={t.secretTitle} text={t.secretText} secret={secret} onClose={() => setSecret(undefined)} />}
     </>
   );
 }
@@ -205,24 +205,5 @@ function FailingNote({ health }: { health: Health }) {
         </p>
       )}
     </Note>
-  );
-}
-
-export function SecretDialog({ secret, onClose }: { secret: string; onClose: () => void }) {
-  return (
-    <Dialog title={t.secretTitle} onClose={onClose}>
-      <div class="dialog-body">
-        <p>{t.secretText}</p>
-        <div class="secret">
-          <code>{secret}</code>
-          <CopyButton text={secret} />
-        </div>
-      </div>
-      <footer>
-        <Button kind="primary" onClick={onClose}>
-          {t.secretDone}
-        </Button>
-      </footer>
-    </Dialog>
   );
 }

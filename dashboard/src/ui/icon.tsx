@@ -17,6 +17,8 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   close: "M6 6l12 12M18 6 6 18",
   menu: "M4 7h16M4 12h16M4 17h16",
+  filter: "M4 5h16l-6 8v6l-4-2v-4z",
+  download: "M12 4v11M7 11l5 5 5-5M4 20h16",
   send: "M4 12 20 4l-5 16-4-7z",
   pause: "M8 5v14M16 5v14",
   play: "M7 5l12 7-12 7z",
