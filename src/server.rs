@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness};
+use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
@@ -241,6 +241,7 @@ impl Server {
             egress_addresses: settings.egress_addresses.clone().into(),
             body_time_max: Duration::from_secs(settings.request_body_s),
             subscriptions_per_account_max: settings.subscriptions_per_account_max,
+            trial_limit: Arc::new(TrialLimit::new(settings.test_sends_per_minute)),
             ready: ready.clone(),
             pulse,
         });

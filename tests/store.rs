@@ -7,6 +7,7 @@ mod store {
     mod change;
     mod configure;
     mod damage;
+    mod documents;
     mod failure;
     mod fixtures;
     mod folder;

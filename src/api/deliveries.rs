@@ -254,8 +254,9 @@ async fn found(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery, 
 }
 
 pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let delivery = found(&state, &caller, &id).await?;
-    let attempts = state.queue.attempts(delivery.id).await?;
+    let parsed = id.parse().map_err(|_| ApiError::not_found("delivery", &id))?;
+    let found = state.queue.delivery_with_attempts(parsed).await?;
+    let (delivery, attempts) = caller.visible("delivery", &id, found, |(delivery, _)| &delivery.account)?;
     let mut body = DeliveryJson::of(&delivery);
     body.explanation = Some(explain_delivery(&state, &delivery, &attempts).await?);
     body.attempt_log = Some(attempts.iter().map(AttemptJson::of).collect());

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Invalid, Problem};
 use crate::event::{AccountId, EventType};
 use crate::queue::{
-    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError,
-    ReplayError, StoreError,
+    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureInboundKeyError, ConfigureKeyError, ConfigureOfferError,
+    ConfigureSubscriptionError, DefineError, EmitError, ReplayError, StoreError,
 };
 use crate::subscription::FieldError;
 
@@ -111,6 +111,7 @@ impl From<AcceptError> for ApiError {
             AcceptError::QueueFull { .. } => {
                 Self(Box::new(Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after(RETRY_LATER_S)))
             }
+            AcceptError::DocumentChanged { .. } => Self::new(StatusCode::CONFLICT, "conflict", message),
             AcceptError::Store(error) => error.into(),
         }
     }
@@ -168,6 +169,38 @@ impl From<ConfigureSubscriptionError> for ApiError {
             E::OrderHasWaiting { .. } => Self::new(StatusCode::CONFLICT, "order_has_waiting", message),
             E::NotSigned(_) => Self::new(StatusCode::CONFLICT, "not_signed", message),
             E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureOfferError> for ApiError {
+    fn from(error: ConfigureOfferError) -> Self {
+        use ConfigureOfferError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => Self::unknown_account(&account, "/account"),
+            E::NotFound(id) => Self::not_found("offer", id.as_str()),
+            E::Exists(_) => Self::new(StatusCode::CONFLICT, "offer_exists", message),
+            E::Invalid(errors) => errors.into(),
+            E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
+            E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_offers", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureInboundKeyError> for ApiError {
+    fn from(error: ConfigureInboundKeyError) -> Self {
+        use ConfigureInboundKeyError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => Self::unknown_account(&account, "/account"),
+            E::UnknownOffer(_) => Self::invalid(vec![Invalid::new("/offer", "unknown_offer", message)]),
+            E::NotFound(id) => Self::not_found("inbound key", &id.to_string()),
+            E::Expired(_) => Self::new(StatusCode::CONFLICT, "key_expired", message),
+            E::TooMany(_) => Self::new(StatusCode::CONFLICT, "too_many_inbound_keys", message),
             E::Configure(error) => error.into(),
         }
     }

@@ -22,10 +22,12 @@ mod explanation;
 mod export;
 mod findings;
 mod health;
+mod inbound_keys;
 mod keys;
 mod me;
 mod metrics;
 mod observe;
+mod offers;
 mod openapi;
 mod page;
 mod presets;
@@ -41,7 +43,9 @@ mod subscriptions;
 mod templates;
 mod throttle;
 mod trial;
+mod trials;
 mod trial_event;
+mod versions;
 
 pub use auth::Gate;
 pub use caller::Access;
@@ -53,6 +57,7 @@ pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, openapi_document, router};
 pub use trial::{Trial, try_once};
+pub use trials::TrialLimit;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,6 +96,8 @@ pub struct ApiState {
     pub body_time_max: Duration,
     /// Most subscriptions of one account.
     pub subscriptions_per_account_max: usize,
+    /// How many tests an account may send.
+    pub trial_limit: Arc<TrialLimit>,
     /// Whether the server takes work.
     pub ready: Readiness,
     /// Whether the dispatcher's loop turns.

@@ -17,6 +17,7 @@ use super::routing::not_wanted;
 use super::subscriptions::{READ_ONLY, blocked_address, check_target, targets, warning_json};
 use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
+use super::trials::allow_trial;
 use super::{ApiError, ApiState, attempt_json};
 use crate::event::{EventData, EventType};
 use crate::queue::{Change, ConfigureSubscriptionError, Registry};
@@ -183,6 +184,7 @@ pub(super) async fn test(State(state): State<ApiState>, caller: Caller, body: Bo
     let data = draft.event.data_or_sample(&event_type, &registry, "/event")?;
     let names = registry.field_names(&subscription.spec.account);
     let trial = trial(&state, &subscription, &names, event_type, data);
+    allow_trial(&state, &subscription.spec.account)?;
     let attempt = try_once(trial, &*state.transport, &*state.clock).await;
     Ok(Json(attempt_json(&attempt)))
 }

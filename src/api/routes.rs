@@ -14,8 +14,8 @@ use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, keys, me, metrics, observe,
-    page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
+    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, inbound_keys, keys, me,
+    metrics, observe, offers, page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -80,6 +80,17 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/accounts/{id}", accounts::show, calls::accounts::show),
         Route::patch("/v1/accounts/{id}", accounts::patch, calls::accounts::patch).access(Operator),
         Route::delete("/v1/accounts/{id}", accounts::delete, calls::accounts::delete).access(Operator),
+        Route::get("/v1/offers", offers::list, calls::offers::list),
+        Route::post("/v1/offers", offers::create, calls::offers::create),
+        Route::get("/v1/offers/{id}", offers::show, calls::offers::show),
+        Route::put("/v1/offers/{id}", offers::replace, calls::offers::replace),
+        Route::patch("/v1/offers/{id}", offers::patch, calls::offers::patch),
+        Route::delete("/v1/offers/{id}", offers::delete, calls::offers::delete),
+        Route::get("/v1/inbound-keys", inbound_keys::list, calls::offers::list_keys),
+        Route::post("/v1/inbound-keys", inbound_keys::create, calls::offers::create_key),
+        Route::get("/v1/inbound-keys/{id}", inbound_keys::show, calls::offers::show_key),
+        Route::delete("/v1/inbound-keys/{id}", inbound_keys::delete, calls::offers::delete_key),
+        Route::post("/v1/inbound-keys/{id}/rotate", inbound_keys::rotate, calls::offers::rotate_key),
         Route::get("/v1/export", export::export, calls::server::export).access(Operator),
         Route::get("/v1/events", events::list, calls::events::list),
         Route::post("/v1/events", events::create, calls::events::create),

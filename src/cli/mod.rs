@@ -4,6 +4,7 @@
 
 mod bench;
 mod client;
+mod config;
 mod demo;
 mod health;
 mod input;
@@ -13,6 +14,7 @@ mod receiver;
 mod resources;
 mod send;
 mod serve;
+mod settings;
 mod shell;
 pub mod simulate;
 mod store;
@@ -44,6 +46,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the server
     Serve(serve::ServeArguments),
+    /// Check, show and describe the settings of a server
+    Config(config::ConfigArguments),
     /// Whether a server takes work; exit 0 if it does
     Health(health::HealthArguments),
     /// Make one delivery without a server, and show request, response and verdict
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Config(arguments) => config::run(arguments).await,
             Command::Health(arguments) => health::run(arguments).await,
             Command::Send(arguments) => send::run(arguments).await,
             Command::Listen(arguments) => listen::run(arguments).await,

@@ -1,9 +1,8 @@
 //! `postrider serve`: the server.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
+use super::settings::SettingsArguments;
 use super::{Failure, STORE_FAILED};
 use crate::config::Settings;
 use crate::server::{Reloader, Server};
@@ -12,49 +11,17 @@ use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE", env = "POSTRIDER_CONFIG")]
-    config: Option<PathBuf>,
-    /// Folder for the embedded store and the operator's key [default: postrider-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Address and port of the API [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, or `memory:` [default: sled]
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
-    /// Send to loopback, private and link-local addresses too
-    #[arg(long)]
-    allow_private: bool,
+    #[command(flatten)]
+    settings: SettingsArguments,
     /// Forget all stored secrets of subscriptions, since the master key is lost
     #[arg(long)]
     discard_secrets: bool,
-    /// Form of the log: `text` or `json` [default: text]
-    #[arg(long, value_name = "FORM")]
-    log_format: Option<String>,
-}
-
-impl ServeArguments {
-    fn flags(&self) -> Vec<(&'static str, String)> {
-        let mut flags = Vec::new();
-        flags.extend(self.data.as_ref().map(|value| ("data", value.display().to_string())));
-        flags.extend(self.listen.as_ref().map(|value| ("listen", value.clone())));
-        flags.extend(self.store.as_ref().map(|value| ("store", value.clone())));
-        flags.extend(self.allow_private.then(|| ("allow_private", "true".to_owned())));
-        flags.extend(self.log_format.as_ref().map(|value| ("log_format", value.clone())));
-        flags
-    }
 }
 
 impl ServeArguments {
     /// The settings as they are at this moment.
     fn settings(&self) -> Result<Settings, Failure> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let mut settings = Settings::read(self.config.as_deref(), variables, &self.flags()).map_err(Failure::usage)?;
-        settings.discard_secrets = self.discard_secrets;
-        telemetry::check_filter(&settings.log).map_err(Failure::usage)?;
-        Ok(settings)
+        Ok(Settings { discard_secrets: self.discard_secrets, ..self.settings.settings()? })
     }
 }
 

@@ -10,7 +10,7 @@ mod names;
 
 pub use data::{DATA_FIELDS_MAX, DEPTH_MAX, EventData, EventDataError, LIST_ITEMS_MAX};
 pub use key::{Fingerprint, IdempotencyKey, IdempotencyKeyError, KeyDigest, fingerprint};
-pub use names::{AccountId, EventType, EventTypePattern, NameError};
+pub use names::{AccountId, EventType, EventTypePattern, NameError, OfferId};
 
 use std::sync::Arc;
 

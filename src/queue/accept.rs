@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Queue;
+use super::{Queue, Registry};
 use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::catalogue::{DefinedFieldType, DefinedType};
 use crate::event::{AccountId, EventData, EventType, IdempotencyKey, fingerprint};
 use crate::id::SubscriptionId;
-use crate::store::{AcceptError, Accepted, NewDelivery, NewEvent, NewKey, StoreError};
+use crate::store::{AcceptError, Accepted, DocumentChange, NewDelivery, NewEvent, NewKey, StoreError};
 use crate::subscription::{Order, Subscription};
 
 /// The latest that a first attempt is put off, counted from receipt: whatever `occurred_at` says.
@@ -106,8 +106,20 @@ impl Queue {
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let registry = self.registry();
-        let now = self.clock.now();
+        let (registry, now) = (self.registry(), self.clock.now());
+        let prepared = self.prepare(&registry, now, events, sees, not_to)?;
+        self.store_prepared(&registry, now, prepared, Vec::new()).await
+    }
+
+    /// Events as they will be stored, with their deliveries by this configuration.
+    pub(super) fn prepare(
+        &self,
+        registry: &Registry,
+        now: Timestamp,
+        events: Vec<IncomingEvent>,
+        sees: impl Fn(&AccountId) -> bool,
+        not_to: Option<SubscriptionId>,
+    ) -> Result<Vec<NewEvent>, EmitError> {
         let mut prepared = Vec::with_capacity(events.len());
         for (index, event) in events.into_iter().enumerate() {
             if registry.account(&event.account).is_none() || !sees(&event.account) {
@@ -144,10 +156,22 @@ impl Queue {
                 received_at: now,
                 data: Arc::new(event.data),
                 deliveries,
+                documents: Vec::new(),
             });
         }
+        Ok(prepared)
+    }
+
+    /// Stores events and changes of documents in one commit, and counts the events.
+    pub(super) async fn store_prepared(
+        &self,
+        registry: &Registry,
+        now: Timestamp,
+        prepared: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Result<Vec<Accepted>, EmitError> {
         let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
-        let accepted = self.store.accept(prepared).await?;
+        let accepted = self.store.accept_with(prepared, documents).await?;
         for (account, event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
             if event.duplicate {
@@ -168,6 +192,7 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::WrongField { .. } => "wrong_field_type",
         EmitError::Accept(AcceptError::KeyReused { .. }) => "key_reused",
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
+        EmitError::Accept(AcceptError::DocumentChanged { .. }) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
         EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Closed)) => "store",
     }

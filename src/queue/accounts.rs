@@ -125,8 +125,13 @@ impl Queue {
         let mut changes = vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)];
         changes.extend(subscriptions.iter().flat_map(|id| subscription_removals(&registry, *id)));
         changes.extend(keys.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Key, id: id.to_string() }));
+        let offers: Vec<_> = registry.offers().filter(|known| known.offer.account == *id).map(|known| known.offer.id.clone()).collect();
+        changes.extend(offers.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Offer, id: id.to_string() }));
+        changes.extend(registry.inbound_keys().removals_of_account(id));
         self.store.configure(changes).await?;
         self.publish(|registry| {
+            offers.iter().for_each(|id| registry.remove_offer(id));
+            registry.inbound.remove_account(id);
             subscriptions.iter().for_each(|id| registry.remove_subscription(*id));
             keys.iter().for_each(|id| registry.remove_key(*id));
             registry.put_account(account.clone());

@@ -13,9 +13,12 @@ mod configure;
 mod endpoint;
 mod event_types;
 mod in_flight;
+mod inbound_key;
+mod inbound_keys;
 mod key;
 mod operation;
 mod keys;
+mod offers;
 mod registry;
 mod replay;
 mod retention;
@@ -31,8 +34,11 @@ pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
 pub use in_flight::InFlight;
+pub use inbound_key::{InboundKey, InboundKeys};
+pub use inbound_keys::{ConfigureInboundKeyError, InboundKeySpec};
 pub use key::{Key, KeyHash, KeyRef, KeyScope, LastUse, draw_key_text, is_mistyped_key};
 pub use keys::{ConfigureKeyError, IssuedKey, KeySpec};
+pub use offers::{ConfigureOfferError, RegisteredOffer};
 pub use operation::{Operation, OperationReport};
 pub use registry::Registry;
 pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
@@ -107,6 +113,9 @@ impl Queue {
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
         for (id, last_use) in created.chain([(KeyRef::Operator, &operator_last_use)]) {
             saved_last_uses.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
+        }
+        for key in registry.inbound_keys().iter() {
+            saved_last_uses.get(&key.id.to_string()).iter().for_each(|at| key.last_use.note(**at));
         }
         Ok(Self {
             store,
@@ -271,6 +280,20 @@ impl Queue {
     /// [`StoreError`] if they cannot be read.
     pub async fn attempts(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         self.store.attempts(id).await
+    }
+
+    /// One delivery with its attempts: the state follows from those that are listed, or from later ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn delivery_with_attempts(&self, id: DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
+        let mut delivery = self.delivery(id).await?;
+        let attempts = self.attempts(id).await?;
+        // One was settled between the two reads.
+        if delivery.as_ref().is_some_and(|delivery| attempts.len() > usize::try_from(delivery.attempts).unwrap_or(usize::MAX)) {
+            delivery = self.delivery(id).await?;
+        }
+        Ok(delivery.map(|delivery| (delivery, attempts)))
     }
 
     /// Deliveries, newest first; those in flight are shown, and found, as leased.

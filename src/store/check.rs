@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::kv::{Direction, KeyRange, KvError, Tree};
-use super::reader::Reader;
+use super::reader::{Reader, read_document};
 use super::record::{self, CountsRecord, DeliveryRecord, DueRecord, EventRecord, KeyRecord, OrderRecord, StateRecord};
 use super::{Counts, layout};
 use crate::clock::Timestamp;
@@ -152,6 +152,11 @@ impl Reader {
             }
             Tree::Configuration => {
                 if let Err(error) = record::decode::<record::ValueRecord<'_>>(tree, key, value) {
+                    unreadable(report, error);
+                }
+            }
+            Tree::Documents => {
+                if let Err(error) = read_document(key, value) {
                     unreadable(report, error);
                 }
             }

@@ -11,16 +11,18 @@ use tokio::sync::oneshot;
 use super::archive::{ArchivePage, ArchivePlace, Archived};
 use super::cache::EventCache;
 use super::check::CheckReport;
+use super::health::Health;
 use super::kv::{Kv, KvError};
 use super::ledger::{Decision, Durability, EVENTS_PER_STEP_MAX, Ledger, LedgerParts};
 use super::measured::MeasuredKv;
 use super::options::StoreOptions;
 use super::reader::Reader;
-use super::writer::{Answer, Health, Job, QueueName, Queues, Terms, Writer};
+use super::waiting::{Answer, Job, QueueName, Queues, Terms};
+use super::writer::Writer;
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, DuePage, EventQuery, LAYOUT_NUMBER, NewEvent, Page, Pruned, RecordQuery, Revival, Settlement, Store, StoreError,
-    SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, LAYOUT_NUMBER, Make, NewEvent, Page, Pruned,
+    RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
@@ -30,6 +32,8 @@ use crate::id::{DeliveryId, EventId, SubscriptionId};
 
 /// Most deliveries that one step of [`Store::end_deliveries`] ends.
 const ENDED_PER_STEP_MAX: usize = 256;
+/// About how many bytes a value has that is made in the writer.
+const MADE_VALUE_BYTES: usize = 1_024;
 
 /// A store in this process, over any [`Kv`].
 ///
@@ -233,13 +237,30 @@ const DURABLE: Terms = Terms { queue: QueueName::Others, durability: Durability:
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError> {
-        let bytes = events.iter().map(|event| event.data.text().len() + 128 * (1 + event.deliveries.len())).sum();
+    async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError> {
+        let value_bytes = |change: &DocumentChange| match &change.make {
+            Make::Put(value) => value.len(),
+            Make::Remove => 0,
+            Make::From(_) => MADE_VALUE_BYTES,
+        };
+        let changes = || events.iter().flat_map(|event| &event.documents).chain(&documents);
+        let bytes = events.iter().map(|event| event.data.text().len() + 128 * (1 + event.deliveries.len())).sum::<usize>()
+            + changes().map(|change| 128 + value_bytes(change)).sum::<usize>();
         // The event, its key with its expiry; record and due row of each delivery.
-        let writes = events.iter().map(|event| 3 + 2 * event.deliveries.len()).sum();
+        let writes = events.iter().map(|event| 3 + 2 * event.deliveries.len()).sum::<usize>() + changes().count();
         let terms = Terms { queue: QueueName::Accepts, durability: Durability::Durable, bytes, writes, settles: None };
         self.parts.cache.clear_dropped();
-        self.change(terms, |ledger| ledger.accept(events)).await
+        self.change(terms, |ledger| ledger.accept(events, documents)).await
+    }
+
+    async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError> {
+        let id = id.to_owned();
+        self.read(Reading::Short, move |reader| reader.document(kind, &id)).await
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError> {
+        let query = query.clone();
+        self.read(Reading::Long, move |reader| reader.documents(&query)).await
     }
 
     async fn due(

@@ -34,11 +34,13 @@ pub enum Tree {
     Meta = 9,
     /// Damaged records, as they were found.
     Quarantine = 10,
+    /// Documents.
+    Documents = 11,
 }
 
 impl Tree {
     /// Every tree, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Events,
         Self::Keys,
         Self::KeyExpiry,
@@ -50,6 +52,7 @@ impl Tree {
         Self::Configuration,
         Self::Meta,
         Self::Quarantine,
+        Self::Documents,
     ];
 
     /// Its stable name in the engine.
@@ -67,6 +70,7 @@ impl Tree {
             Self::Configuration => "configuration",
             Self::Meta => "meta",
             Self::Quarantine => "quarantine",
+            Self::Documents => "documents",
         }
     }
 
@@ -79,7 +83,7 @@ impl Tree {
     /// Whether its values may be larger than a few kilobytes.
     #[must_use]
     pub const fn holds_large_values(self) -> bool {
-        matches!(self, Self::Events | Self::Attempts | Self::Configuration | Self::Quarantine)
+        matches!(self, Self::Events | Self::Attempts | Self::Configuration | Self::Quarantine | Self::Documents)
     }
 }
 

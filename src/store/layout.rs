@@ -13,13 +13,14 @@
 //! | configuration | kind, id | JSON |
 //! | meta | name | see [`MetaName`] |
 //! | quarantine | number of the tree, key | the damaged bytes |
+//! | documents | kind, id | revision, JSON |
 
 use crate::clock::Timestamp;
 use crate::delivery::OrderKey;
 use crate::event::KeyDigest;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
-use crate::store::ConfigurationKind;
 use crate::store::kv::Tree;
+use crate::store::{ConfigurationKind, DocumentKind};
 
 /// Bytes of an id.
 const ID: usize = 16;
@@ -117,6 +118,21 @@ pub(super) fn configuration_key(kind: ConfigurationKind, id: &str) -> Vec<u8> {
     key
 }
 
+/// Key of a document, and with an empty or partial id the prefix of those that begin with it.
+pub(super) fn document_key(kind: DocumentKind, id: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + id.len());
+    key.push(document_number(kind));
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// The kind and id of a document's key.
+pub(super) fn read_document_key(key: &[u8]) -> Option<(DocumentKind, &str)> {
+    let (&number, id) = key.split_first()?;
+    let kind = DocumentKind::ALL.into_iter().find(|&kind| document_number(kind) == number)?;
+    Some((kind, std::str::from_utf8(id).ok()?))
+}
+
 /// Key of a damaged record.
 pub(super) fn quarantine_key(tree: Tree, key: &[u8]) -> Vec<u8> {
     let mut quarantined = Vec::with_capacity(1 + key.len());
@@ -178,6 +194,19 @@ const fn kind_number(kind: ConfigurationKind) -> u8 {
         ConfigurationKind::Setting => 7,
         ConfigurationKind::Secret => 8,
         ConfigurationKind::Audit => 9,
+        ConfigurationKind::Offer => 10,
+        ConfigurationKind::InboundKey => 11,
+    }
+}
+
+const fn document_number(kind: DocumentKind) -> u8 {
+    match kind {
+        DocumentKind::Action => 1,
+        DocumentKind::ActionLog => 2,
+        DocumentKind::Click => 3,
+        DocumentKind::Customer => 4,
+        DocumentKind::InboundCall => 5,
+        DocumentKind::TestRun => 6,
     }
 }
 
@@ -198,6 +227,13 @@ mod tests {
     fn configuration_keys_are_read_back() {
         for kind in ConfigurationKind::ALL {
             assert_eq!(read_configuration_key(&configuration_key(kind, "sub_1/2")), Some((kind, "sub_1/2")));
+        }
+    }
+
+    #[test]
+    fn document_keys_are_read_back() {
+        for kind in DocumentKind::ALL {
+            assert_eq!(read_document_key(&document_key(kind, "acme/1")), Some((kind, "acme/1")));
         }
     }
 

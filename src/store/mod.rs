@@ -1,6 +1,6 @@
 //! What is kept, behind one trait.
 //!
-//! A [`Store`] keeps events, deliveries, their due times, attempts and configuration. Its verbs are
+//! A [`Store`] keeps events, deliveries, their due times, attempts, documents and configuration. Its verbs are
 //! those of a queue: accept, due, settle, cancel, retry, prune. Records and indexes are written once,
 //! over a small ordered key-value interface; memory, sled and redb are thin adapters of that.
 //!
@@ -13,8 +13,10 @@ pub mod archive;
 mod notices;
 mod embedded;
 mod options;
+mod waiting;
 mod writer;
 mod syncer;
+mod health;
 mod ledger;
 mod reader;
 mod listing;
@@ -40,8 +42,8 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
-    DeliveryQuery, DuePage, DueRow, EventQuery, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord,
-    Settlement, StoreError, SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, Make, MakeValue, NewDelivery,
+    NewEvent, NewKey, Page, Pruned, RecordQuery, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
 };
 
 use std::collections::HashSet;
@@ -67,7 +69,19 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// An event whose key is known with the same fingerprint is not stored again; its answer names
     /// the first one. Keys are also compared within the call. Ids are given in order of acceptance.
-    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError>;
+    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, AcceptError> {
+        self.accept_with(events, Vec::new()).await
+    }
+
+    /// The same, and makes these changes of documents, which hang on no event, in the same commit, after those
+    /// of the events. If a document is not as a change expects it, nothing of the call is stored.
+    async fn accept_with(&self, events: Vec<NewEvent>, documents: Vec<DocumentChange>) -> Result<Vec<Accepted>, AcceptError>;
+
+    /// One document.
+    async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Documents of one kind in the order of their ids, which is that of their bytes.
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError>;
 
     /// The rows of one subscription that are due at `until`, earliest first, without those in `skip`.
     async fn due(

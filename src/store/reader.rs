@@ -10,8 +10,10 @@ use std::sync::Arc;
 use super::kv::{Direction, KeyRange, KvError, Tree, after_prefix};
 use super::layout;
 use super::ledger::LedgerParts;
-use super::record::{self, AttemptRecord, BadRecord, CountsRecord, DeliveryRecord, DueRecord, EventRecord, ValueRecord};
-use super::{ConfigurationKind, ConfigurationRecord, DuePage, DueRow, RecordQuery, SubscriptionCounts};
+use super::record::{self, AttemptRecord, BadRecord, CountsRecord, DeliveryRecord, DocumentRecord, DueRecord, EventRecord, ValueRecord};
+use super::{
+    ConfigurationKind, ConfigurationRecord, Document, DocumentKind, DocumentQuery, DuePage, DueRow, RecordQuery, SubscriptionCounts,
+};
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -187,6 +189,41 @@ impl Reader {
         Ok(records)
     }
 
+    pub(super) fn document(&mut self, kind: DocumentKind, id: &str) -> Result<Option<Document>, KvError> {
+        let key = layout::document_key(kind, id);
+        let Some(value) = self.parts.kv.get(Tree::Documents, &key)? else { return Ok(None) };
+        let read = read_document(&key, &value);
+        Ok(self.readable(Tree::Documents, &key, read))
+    }
+
+    pub(super) fn documents(&mut self, query: &DocumentQuery) -> Result<Vec<Document>, KvError> {
+        let prefix = layout::document_key(query.kind, &query.prefix);
+        let mut low = prefix.clone();
+        if let Some(after) = &query.after {
+            // The first key after this one.
+            low = low.max([&layout::document_key(query.kind, after)[..], &[0]].concat());
+        }
+        let mut high = after_prefix(&prefix);
+        if let Some(before) = &query.before {
+            let before = layout::document_key(query.kind, before);
+            high = Some(high.map_or_else(|| before.clone(), |high| high.min(before.clone())));
+        }
+        let (mut documents, mut damaged) = (Vec::new(), Vec::new());
+        let range = KeyRange { low: &low, high: high.as_deref() };
+        self.parts.kv.scan(Tree::Documents, range, query.direction, &mut |key, value| {
+            if documents.len() == query.limit {
+                return ControlFlow::Break(());
+            }
+            match read_document(key, value) {
+                Ok(document) => documents.push(document),
+                Err(_) => damaged.push((Tree::Documents, key.to_vec())),
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(documents)
+    }
+
     pub(super) fn counts(&mut self) -> Result<Vec<SubscriptionCounts>, KvError> {
         let mut all = Vec::new();
         self.each(Tree::Counts, &[], |key, value| {
@@ -198,6 +235,13 @@ impl Reader {
         })?;
         Ok(all)
     }
+}
+
+/// The document in a row.
+pub(super) fn read_document(key: &[u8], value: &[u8]) -> Result<Document, BadRecord> {
+    let (kind, id) = layout::read_document_key(key).ok_or(BadRecord::Content)?;
+    let DocumentRecord { revision, json } = record::decode(Tree::Documents, key, value)?;
+    Ok(Document { kind, id: id.to_owned(), revision, value: json.to_owned() })
 }
 
 /// The record of configuration in a row; none if it is damaged.

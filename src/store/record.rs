@@ -403,6 +403,15 @@ pub(super) struct ValueRecord<'a> {
 
 impl<'a> Record<'a> for ValueRecord<'a> {}
 
+/// A document.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DocumentRecord<'a> {
+    pub(super) revision: u64,
+    pub(super) json: &'a str,
+}
+
+impl<'a> Record<'a> for DocumentRecord<'a> {}
+
 /// A number or an id that the store keeps about itself.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MetaRecord {

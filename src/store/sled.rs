@@ -19,8 +19,8 @@ use std::sync::{PoisonError, RwLock};
 
 use ::sled::transaction::{ConflictableTransactionError, Transactional, TransactionalTree};
 
+use super::health::panic_text;
 use super::kv::{Batch, Direction, ENGINE_LOCKED, KeyRange, Kv, KvError, Tree, Visit};
-use super::writer::panic_text;
 
 /// Largest value that is kept beside its key. 17 of them fit into a node that stays in the log.
 const INLINE_MAX: usize = 6 * 1_024;
@@ -153,10 +153,10 @@ impl Open {
     }
 }
 
-/// Whether a batch may change a value that lies in pieces: new rows with small values do not.
+/// Whether a batch may change a value that lies in pieces: new rows with small values do not, and only these trees' rows are written again.
 fn may_change_pieces(batch: &Batch) -> bool {
     let large = |value: &Option<Vec<u8>>| value.as_ref().is_none_or(|value| value.len() > INLINE_MAX);
-    [Tree::Configuration, Tree::Quarantine].into_iter().any(|tree| !batch.tree(tree).is_empty())
+    [Tree::Configuration, Tree::Quarantine, Tree::Documents].into_iter().any(|tree| !batch.tree(tree).is_empty())
         || Tree::ALL.into_iter().filter(|tree| tree.holds_large_values()).any(|tree| batch.tree(tree).values().any(large))
 }
 

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::health::Health;
 use super::kv::{Kv, KvError};
 use super::notices::CommitNotices;
-use super::writer::{Decided, Health};
+use super::writer::Decided;
 use crate::clock::Clock;
 use crate::id::{DeliveryId, SubscriptionId};
 

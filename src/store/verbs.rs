@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kv::Direction;
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::{Next, OrderKey, StateName};
@@ -25,6 +26,8 @@ pub struct NewEvent {
     pub data: Arc<EventData>,
     /// One for each interested subscription; at most 65,535.
     pub deliveries: Vec<NewDelivery>,
+    /// Documents that are changed in the same commit, if the event is stored: not for a repeat of a known key.
+    pub documents: Vec<DocumentChange>,
 }
 
 /// The idempotency key of a new event.
@@ -220,10 +223,14 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
-    /// The sealed secrets of a subscription, by its id.
+    /// The sealed secrets of a subscription or an inbound key, by its id, and what an account's lead ids are made of.
     Secret,
     /// An entry of the audit log, by its id, which is in order of time.
     Audit,
+    /// An offer, by its id.
+    Offer,
+    /// A key under which an advertiser reports, by its id.
+    InboundKey,
 }
 
 /// Which records of one kind to read.
@@ -241,7 +248,7 @@ pub struct RecordQuery {
 
 impl ConfigurationKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Subscription,
         Self::TemplateVersion,
@@ -251,6 +258,8 @@ impl ConfigurationKind {
         Self::Setting,
         Self::Secret,
         Self::Audit,
+        Self::Offer,
+        Self::InboundKey,
     ];
 
     /// Its stable name, as in archives.
@@ -266,6 +275,8 @@ impl ConfigurationKind {
             Self::Setting => "setting",
             Self::Secret => "secret",
             Self::Audit => "audit",
+            Self::Offer => "offer",
+            Self::InboundKey => "inbound_key",
         }
     }
 
@@ -312,6 +323,118 @@ pub enum ConfigurationChange {
         /// Its id.
         id: String,
     },
+}
+
+/// The kinds of documents: records that are many, are found by id or in the order of ids, and are never
+/// loaded as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DocumentKind {
+    /// Where an action of a partner stands.
+    Action,
+    /// The actions of an account in order of time.
+    ActionLog,
+    /// A click on a partner's link.
+    Click,
+    /// A customer of an advertiser whose payments come back.
+    Customer,
+    /// A call of an advertiser's server, as it came in.
+    InboundCall,
+    /// A test of an offer from click to postback.
+    TestRun,
+}
+
+impl DocumentKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun];
+
+    /// Its stable name, as in archives.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::ActionLog => "action_log",
+            Self::Click => "click",
+            Self::Customer => "customer",
+            Self::InboundCall => "inbound_call",
+            Self::TestRun => "test_run",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A document. The value is JSON that its owner reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// Its id within the kind; at most 200 bytes.
+    pub id: String,
+    /// How often it was written since it was created; 1 at first.
+    pub revision: u64,
+    /// Its content.
+    pub value: String,
+}
+
+/// One change of a document.
+#[derive(Debug, Clone)]
+pub struct DocumentChange {
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// Its id within the kind; at most 200 bytes.
+    pub id: String,
+    /// The revision that it must have, 0 if it must not be there; none: whatever it is. What changes before
+    /// this one in the same call did counts.
+    pub expected: Option<u64>,
+    /// What becomes of it.
+    pub make: Make,
+}
+
+/// What becomes of a document.
+#[derive(Clone)]
+pub enum Make {
+    /// This value.
+    Put(String),
+    /// It is removed, whether it is there or not.
+    Remove,
+    /// What the function makes of the event it goes with, if any, and of the present value, if any. None:
+    /// it stays as it is.
+    From(Arc<MakeValue>),
+}
+
+/// Makes a value from the event and the present value. It is called by the store's writer, once or more
+/// for a change: it must be quick, must not panic, and gives the same for the same.
+pub type MakeValue = dyn Fn(Option<EventId>, Option<&str>) -> Option<String> + Send + Sync;
+
+impl std::fmt::Debug for Make {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Put(value) => f.debug_tuple("Put").field(value).finish(),
+            Self::Remove => f.write_str("Remove"),
+            Self::From(_) => f.write_str("From(…)"),
+        }
+    }
+}
+
+/// Which documents of one kind to read.
+#[derive(Debug, Clone)]
+pub struct DocumentQuery {
+    /// The kind.
+    pub kind: DocumentKind,
+    /// Only those whose id begins with this; empty: all.
+    pub prefix: String,
+    /// Only those whose id comes after this one.
+    pub after: Option<String>,
+    /// Only those whose id comes before this one.
+    pub before: Option<String>,
+    /// Which end comes first.
+    pub direction: Direction,
+    /// How many at most.
+    pub limit: usize,
 }
 
 /// How many deliveries are in which state.
@@ -388,6 +511,14 @@ pub enum AcceptError {
         subscription: SubscriptionId,
         /// How many are waiting.
         waiting: u64,
+    },
+    /// A document is not what it was expected to be.
+    #[error("the {} `{id}` was changed meanwhile; read it again", kind.as_str())]
+    DocumentChanged {
+        /// Its kind.
+        kind: DocumentKind,
+        /// Its id.
+        id: String,
     },
     /// The store could not do it.
     #[error("events were not stored; send them again with the same keys")]

@@ -277,6 +277,30 @@ async fn a_test_sends_once_and_queues_nothing() {
 }
 
 #[tokio::test]
+async fn g10_an_account_has_so_many_tests_sent_in_a_minute_and_others_are_not_touched() {
+    let running = Running::with(|settings| {
+        settings.store = "memory:".into();
+        settings.test_sends_per_minute = 2;
+    })
+    .await;
+    let receiver = Receiver::start().await;
+    let url = format!("http://{}/?id={{ActionId}}&s={{Status}}", receiver.address);
+    let saved = running.subscribe(&url, json!({})).await;
+    let path = format!("/v1/subscriptions/{}/test", saved["id"].as_str().unwrap());
+    let draft = |account| json!({"subscription": {"account": account, "event_types": ["action.*"], "request": {"url": &url}}});
+    assert_eq!(running.client.post(&path, "").await.status, 200);
+    assert_eq!(running.client.post("/v1/subscriptions/test", draft("acme")).await.status, 200);
+    for refused in [running.client.post(&path, "").await, running.client.post("/v1/subscriptions/test", draft("acme")).await] {
+        assert_eq!((refused.status, refused.json()["code"].clone()), (429, json!("too_many_tests")));
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+    }
+    running.client.post("/v1/accounts", json!({"id": "other", "name": "Other"})).await;
+    assert_eq!(running.client.post("/v1/subscriptions/test", draft("other")).await.status, 200);
+    assert_eq!(receiver.wait_for(3).await.len(), 3);
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_filtered() {
     let running = Running::start().await;
     running.subscribe("http://127.0.0.1:9/?i={ActionId}&s={Status}", json!({"state": "paused"})).await;

@@ -22,7 +22,7 @@ use super::http::{Answer, Client};
 use super::server::Running;
 
 /// What one server with small limits answers.
-const OF_ONE_SERVER: [&str; 33] = [
+const OF_ONE_SERVER: [&str; 34] = [
     "unauthorized",
     "forbidden",
     "too_many_failures",
@@ -53,6 +53,7 @@ const OF_ONE_SERVER: [&str; 33] = [
     "order_has_waiting",
     "version_mismatch",
     "queue_full",
+    "too_many_tests",
     "replay_over",
     "too_many_replays",
     "stopping",
@@ -115,6 +116,7 @@ async fn one_server_comes_to_most_of_them() {
         settings.request_body_s = 1;
         settings.waiting_per_subscription_max = 5;
         settings.authentication_failures_per_minute = 2;
+        settings.test_sends_per_minute = 1;
     })
     .await;
     let client = &running.client;
@@ -182,6 +184,11 @@ async fn one_server_comes_to_most_of_them() {
         assert_eq!(client.post(&format!("/v1/deliveries/{delivery}/cancel"), "").await.status, 200);
     }
     note(&client.post(&format!("/v1/deliveries/{}/cancel", deliveries[0]), "").await, reached);
+
+    // A second test within the minute.
+    let test = format!("/v1/subscriptions/{}/test", id(&subscription));
+    assert_eq!(client.post(&test, "").await.status, 200);
+    note(&client.post(&test, "").await, reached);
 
     // Replays that take minutes, until there are too many.
     let replay = json!({"subscription": id(&subscription), "states": ["cancelled"], "per_second": 0.01});

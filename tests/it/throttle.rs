@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postrider::api::{ApiState, Gate, MetricsReaders, Pulse, Readiness, router};
+use postrider::api::{ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit, router};
 use postrider::clock::{Clock, SystemClock, Timestamp};
 use postrider::queue::{Key, Queue};
 use postrider::request::guard::{Guard, GuardSettings};
@@ -60,6 +60,7 @@ async fn api_with(clock: Arc<TestClock>, pulse: Pulse) -> Client {
         egress_addresses: [].into(),
         body_time_max: Duration::from_secs(60),
         subscriptions_per_account_max: 100,
+        trial_limit: Arc::new(TrialLimit::new(60)),
         ready: Readiness::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,7 +3,10 @@
 use postrider::delivery::Next;
 use postrider::id::EventId;
 use postrider::store::archive::{ArchiveError, ArchivePlace, Archived, Line, LinesReader, LinesWriter};
-use postrider::store::{Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, EventQuery, KeyRange, Store, Tree};
+use postrider::store::{
+    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, EventQuery, KeyRange,
+    Make, Store, Tree,
+};
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine, sub};
 
@@ -66,6 +69,10 @@ async fn fill(world: &World) {
     world.settle(1, last.deliveries[0], Next::Delivered, at(4)).await;
     world.settle(1, last.deliveries[1], EXHAUSTED, at(5)).await;
     world.store().cancel(last.deliveries[2], at(6)).await.unwrap();
+    let document = |kind, id: &str, value: &str| DocumentChange { kind, id: id.into(), expected: None, make: Make::Put(value.into()) };
+    let mut documents: Vec<_> = ["a", "b", "c"].map(|id| document(DocumentKind::Action, id, r#"{"n":1.10}"#)).to_vec();
+    documents.extend([document(DocumentKind::Click, "a", "1"), document(DocumentKind::Action, "b", "\"\\n\"")]);
+    world.store().accept_with(vec![], documents).await.unwrap();
     let record = ConfigurationRecord { kind: ConfigurationKind::Subscription, id: sub(1).to_string(), value: r#"{"a":"\n"}"#.into() };
     world.store().configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await.unwrap();
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use postrider::attempt::Outcome;
 use postrider::delivery::{Next, StateName};
-use postrider::store::{Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, KeyRange, Store, Tree};
+use postrider::store::{
+    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, DocumentQuery, KeyRange,
+    Make, Store, Tree,
+};
 
 use super::world::{Build, START, World, at, event, on_every_engine, order};
 
@@ -17,6 +20,7 @@ on_every_engine!(
     a_damaged_key_is_forgotten,
     damaged_counts_are_counted_again,
     damaged_attempts_and_configuration_are_left_out,
+    a_damaged_document_is_left_out_and_written_again,
     damage_is_kept_for_inspection,
 );
 
@@ -152,6 +156,20 @@ async fn damaged_attempts_and_configuration_are_left_out(mut world: World) {
     assert!(world.store().attempts(id).await.unwrap().is_empty());
     assert_eq!(world.store().configuration().await.unwrap(), [record("good")]);
     assert_eq!(world.state(id).await, StateName::Delivered);
+}
+
+async fn a_damaged_document_is_left_out_and_written_again(mut world: World) {
+    let kind = DocumentKind::Action;
+    let put = |id: &str, expected| DocumentChange { kind, id: id.into(), expected, make: Make::Put("1".into()) };
+    world.store().accept_with(vec![], vec![put("bad", None), put("bad", None), put("good", None)]).await.unwrap();
+    damage(&mut world, Tree::Documents, b"bad").await;
+    let query = DocumentQuery { kind, prefix: String::new(), after: None, before: None, direction: Direction::Forward, limit: 9 };
+    let listed = world.store().documents(&query).await.unwrap();
+    assert_eq!(listed.iter().map(|document| document.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert_eq!(world.store().document(kind, "bad").await.unwrap(), None);
+    world.store().accept_with(vec![], vec![put("bad", Some(0))]).await.unwrap();
+    assert_eq!(world.store().document(kind, "bad").await.unwrap().unwrap().revision, 1);
+    assert_eq!(world.store().quarantined(), 1);
 }
 
 async fn damage_is_kept_for_inspection(mut world: World) {

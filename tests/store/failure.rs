@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use postrider::delivery::Next;
 use postrider::store::{
-    AcceptError, Batch, ChangeError, ConfigurationChange, ConfigurationKind, ConfigureError, Direction, EmbeddedStore, FreeSpace, KeyRange,
-    Kv, KvError, MemoryKv, Store, StoreError, StoreOptions, Tree, Visit,
+    AcceptError, Batch, ChangeError, ConfigurationChange, ConfigurationKind, ConfigureError, Direction, DocumentChange, DocumentKind,
+    EmbeddedStore, FreeSpace, KeyRange, Kv, KvError, Make, MemoryKv, Store, StoreError, StoreOptions, Tree, Visit,
 };
 
 use super::world::{Build, START, World, at, event, on_every_engine, settlement, sub};
@@ -139,13 +139,19 @@ async fn a4_a_full_disk_takes_nothing_new_and_lets_settle(world: World) {
         let change = ConfigurationChange::Remove { kind: ConfigurationKind::Setting, id: "x".into() };
         world.store().configure(vec![change]).await
     };
+    let document = async |make| {
+        let change = DocumentChange { kind: DocumentKind::Action, id: "x".into(), expected: None, make };
+        world.store().accept_with(vec![], vec![change]).await
+    };
     assert!(matches!(accept().await, Err(AcceptError::Store(StoreError::StorageFull))));
+    assert!(matches!(document(Make::Put("1".into())).await, Err(AcceptError::Store(StoreError::StorageFull))));
     assert!(matches!(configure().await, Err(ConfigureError::Store(StoreError::StorageFull))));
     // What is stored goes on: a repeat is answered, attempts are settled, people may cancel.
     assert_eq!(world.accept(event().to(1).key("k")).await.id, first.id);
     world.settle(1, id, Next::Delivered, at(1)).await.unwrap();
     world.store().cancel(second, at(2)).await.unwrap();
     world.store().prune(at(100), at(100), 10).await.unwrap();
+    document(Make::Remove).await.unwrap();
 
     disk.free.store(1 << 30, Ordering::SeqCst);
     world.clock.advance(Duration::from_secs(1));

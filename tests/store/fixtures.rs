@@ -7,7 +7,10 @@
 use std::path::PathBuf;
 
 use postrider::delivery::Next;
-use postrider::store::{Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, KeyRange, Kv, Store, Tree};
+use postrider::store::{
+    Batch, ConfigurationChange, ConfigurationKind, ConfigurationRecord, Direction, DocumentChange, DocumentKind, KeyRange, Kv, Make, Store,
+    Tree,
+};
 
 use super::world::{Build, EXHAUSTED, Kind, World, at, event, sub};
 
@@ -27,6 +30,8 @@ async fn filled() -> World {
     world.store().cancel(last.deliveries[2], at(6)).await.unwrap();
     let record = ConfigurationRecord { kind: ConfigurationKind::Subscription, id: sub(1).to_string(), value: r#"{"a":1}"#.into() };
     world.store().configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await.unwrap();
+    let document = DocumentChange { kind: DocumentKind::Action, id: "acme/1".into(), expected: Some(0), make: Make::Put("{}".into()) };
+    world.store().accept_with(vec![], vec![document]).await.unwrap();
     let old = world.accept(event()).await;
     world.store().prune(postrider::clock::Timestamp::from_unix_ms(old.id.unix_ms() + 1), at(7), 1).await.unwrap();
     world

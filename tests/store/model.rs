@@ -1,11 +1,15 @@
 //! Random changes against a simple model of what a store must say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use postrider::clock::Timestamp;
 use postrider::delivery::{Next, StateName};
 use postrider::id::{DeliveryId, EventId};
-use postrider::store::{ConfigurationKind, ConfigurationRecord, DecidedQuery, NewDelivery, Revival, Store};
+use postrider::store::{
+    AcceptError, ConfigurationKind, ConfigurationRecord, DecidedQuery, Direction, DocumentChange, DocumentKind, DocumentQuery, Make,
+    NewDelivery, Revival, Store,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -16,6 +20,8 @@ enum Change {
     Accept {
         key: Option<u8>,
         to: Vec<(u8, u8, Option<u8>)>,
+        /// Of the event, and of none.
+        documents: (Vec<DocumentStep>, Vec<DocumentStep>),
     },
     Settle {
         to: u8,
@@ -52,11 +58,60 @@ enum Change {
     Kill,
 }
 
+/// A change of document `id`, which must have revision `expected`.
+#[derive(Debug, Clone)]
+struct DocumentStep {
+    id: u8,
+    expected: Option<u64>,
+    make: u8,
+}
+
+impl DocumentStep {
+    fn change(&self) -> DocumentChange {
+        let make = match self.make {
+            0 => Make::Put("put".into()),
+            1 => Make::Remove,
+            _ => Make::From(Arc::new(made)),
+        };
+        DocumentChange { kind: DocumentKind::Action, id: self.id.to_string(), expected: self.expected, make }
+    }
+
+    /// What becomes of the documents; none if this one is not as expected.
+    fn apply(&self, documents: &mut Documents, event: Option<EventId>) -> Option<()> {
+        let present = documents.get(&self.id).cloned();
+        let revision = present.as_ref().map_or(0, |(revision, _)| *revision);
+        if self.expected.is_some_and(|expected| expected != revision) {
+            return None;
+        }
+        let value = match self.make {
+            0 => Some("put".to_owned()),
+            1 => {
+                documents.remove(&self.id);
+                None
+            }
+            _ => made(event, present.as_ref().map(|(_, value)| value.as_str())),
+        };
+        documents.extend(value.map(|value| (self.id, (revision + 1, value))));
+        Some(())
+    }
+}
+
+/// Adds the event to the value, and leaves long ones as they are.
+fn made(event: Option<EventId>, present: Option<&str>) -> Option<String> {
+    let present = present.unwrap_or_default();
+    (present.len() < 100).then(|| format!("{present}/{event:?}"))
+}
+
 fn change() -> impl Strategy<Value = Change> {
+    let step = (0..3u8, proptest::option::weighted(0.3, 0..3u64), 0..4u8);
+    let step = step.prop_map(|(id, expected, make)| DocumentStep { id, expected, make });
+    let steps = proptest::collection::vec(step, 0..3);
+    let documents = (steps.clone(), steps);
     let delivery = (0..3u8, 0..4u8, proptest::option::of(0..2u8));
     let place = 0..40usize;
     prop_oneof![
-        6 => (proptest::option::of(0..6u8), proptest::collection::vec(delivery, 0..4)).prop_map(|(key, to)| Change::Accept { key, to }),
+        6 => (proptest::option::of(0..6u8), proptest::collection::vec(delivery, 0..4), documents)
+            .prop_map(|(key, to, documents)| Change::Accept { key, to, documents }),
         8 => (0..3u8, 0..4usize, 0..3u8).prop_map(|(to, place, end)| Change::Settle { to, place, end }),
         2 => (0..3u8, 0..4usize, 0..3u8, any::<bool>()).prop_map(|(to, place, end, retry)| Change::CrossedSettle { to, place, end, retry }),
         2 => place.clone().prop_map(|place| Change::Cancel { place }),
@@ -89,7 +144,11 @@ struct Model {
     owed: BTreeMap<DeliveryId, Owed>,
     keys: BTreeMap<u8, EventId>,
     events: BTreeMap<EventId, Timestamp>,
+    documents: Documents,
 }
+
+/// Revision and value by id.
+type Documents = BTreeMap<u8, (u64, String)>;
 
 impl Model {
     fn due(&self, to: u8) -> Vec<(Timestamp, DeliveryId)> {
@@ -128,6 +187,7 @@ async fn play(kind: Kind, changes: Vec<Change>) {
                 assert_eq!(row.attempts, model.owed[&row.delivery].attempts);
             }
         }
+        assert_eq!(documents(&world).await, model.documents, "documents after {change:?}");
     }
     for (&id, owed) in &model.owed {
         let delivery = world.delivery(id).await;
@@ -143,7 +203,7 @@ async fn play(kind: Kind, changes: Vec<Change>) {
 
 async fn apply(world: &mut World, model: &mut Model, change: Change, now: Timestamp) {
     match change {
-        Change::Accept { key, to } => accept(world, model, key, &to, now).await,
+        Change::Accept { key, to, documents } => accept(world, model, key, &to, &documents, now).await,
         Change::Settle { to, place, end } => {
             let due = model.due(to);
             if let Some(&(_, id)) = due.get(place) {
@@ -212,7 +272,21 @@ fn next(end: u8, now: Timestamp) -> Next {
     [Next::Delivered, EXHAUSTED, Next::RetryAt(now.after(std::time::Duration::from_secs(7)))][usize::from(end)]
 }
 
-async fn accept(world: &World, model: &mut Model, key: Option<u8>, to: &[(u8, u8, Option<u8>)], now: Timestamp) {
+async fn documents(world: &World) -> Documents {
+    let (kind, prefix) = (DocumentKind::Action, String::new());
+    let query = DocumentQuery { kind, prefix, after: None, before: None, direction: Direction::Forward, limit: 100 };
+    let documents = world.store().documents(&query).await.unwrap();
+    documents.into_iter().map(|document| (document.id.parse().unwrap(), (document.revision, document.value))).collect()
+}
+
+async fn accept(
+    world: &World,
+    model: &mut Model,
+    key: Option<u8>,
+    to: &[(u8, u8, Option<u8>)],
+    documents: &(Vec<DocumentStep>, Vec<DocumentStep>),
+    now: Timestamp,
+) {
     let mut new = event().received(now);
     let later = |seconds: u8| now.after(std::time::Duration::from_secs(seconds.into()));
     new.deliveries = to
@@ -227,7 +301,19 @@ async fn accept(world: &World, model: &mut Model, key: Option<u8>, to: &[(u8, u8
     if let Some(key) = key {
         new = new.key(&key.to_string());
     }
-    let accepted = world.accept(new).await;
+    new.documents = documents.0.iter().map(DocumentStep::change).collect();
+    let accepted = world.store().accept_with(vec![new], documents.1.iter().map(DocumentStep::change).collect()).await;
+    let accepted = match accepted {
+        Ok(mut accepted) => accepted.remove(0),
+        // What it would have made does not matter, nor the event's id.
+        Err(AcceptError::DocumentChanged { .. }) => {
+            let known = key.is_some_and(|key| model.keys.contains_key(&key));
+            assert_eq!(changed_documents(model, documents, EventId::from_raw(0), known), None);
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    model.documents = changed_documents(model, documents, accepted.id, accepted.duplicate).expect("the model has a conflict");
     if let Some(&known) = key.and_then(|key| model.keys.get(&key)) {
         assert!(accepted.duplicate && accepted.id == known);
         return;
@@ -240,6 +326,21 @@ async fn accept(world: &World, model: &mut Model, key: Option<u8>, to: &[(u8, u8
         let owed = Owed { to, state: StateName::Pending, due_at: later(seconds), attempts: 0, order, goes, decided_at: None };
         model.owed.insert(id, owed);
     }
+}
+
+/// What a call makes of the documents; none if it is refused.
+fn changed_documents(
+    model: &Model,
+    (of_event, of_none): &(Vec<DocumentStep>, Vec<DocumentStep>),
+    event: EventId,
+    duplicate: bool,
+) -> Option<Documents> {
+    let mut documents = model.documents.clone();
+    if !duplicate {
+        of_event.iter().try_for_each(|step| step.apply(&mut documents, Some(event)))?;
+    }
+    of_none.iter().try_for_each(|step| step.apply(&mut documents, None))?;
+    Some(documents)
 }
 
 async fn revive(world: &World, model: &mut Model, to: u8, states: u8, decided_by: Timestamp, now: Timestamp) {

@@ -3,7 +3,7 @@
 //! A child process, this test program again, works on a store while a small preloaded library
 //! (`powercut.c`) writes down what it does to its files. From that log disk images are made: at a random
 //! moment, everything that a finished sync covers, and of the rest each sector of 512 bytes or not. Each
-//! image is opened, and every event that was acknowledged by then must be there with its deliveries.
+//! image is opened, and every event that was acknowledged by then must be there with its deliveries and its document.
 //!
 //! Names count as safe once their folder was synced; until then an image may have or lack them.
 //!
@@ -20,7 +20,10 @@ use std::sync::Mutex;
 
 use postrider::delivery::Next;
 use postrider::id::EventId;
-use postrider::store::{DueRow, EmbeddedStore, Engine, SledKv, SledOptions, SledSync, Store, StoreOptions, open};
+use postrider::store::{
+    Direction, DocumentChange, DocumentKind, DocumentQuery, DueRow, EmbeddedStore, Engine, EventQuery, Make, SledKv, SledOptions, SledSync,
+    Store, StoreOptions, open,
+};
 
 use super::world::{Build, START, at, event, settlement, sub};
 
@@ -249,6 +252,17 @@ fn judge(mode: &str, image: &Path, acknowledged: &[EventId]) -> Result<(), Strin
                 return Err(format!("the key of {id} is lost"));
             }
         }
+        // Also of what was not acknowledged there are both or neither.
+        let documents = store.documents(&all_documents()).await.map_err(|error| error.to_string())?;
+        let events = store.events(&EventQuery { limit: 10_000, ..EventQuery::default() }).await.map_err(|error| error.to_string())?;
+        let mut named: Vec<EventId> = documents.iter().map(|document| document.value.parse().unwrap()).collect();
+        named.sort_by(|a, b| b.cmp(a));
+        if named != events.items.iter().map(|event| event.id).collect::<Vec<_>>() {
+            return Err(format!("{} events and {} documents are not each other's", events.items.len(), documents.len()));
+        }
+        if let Some(document) = documents.iter().find(|document| document.revision != 1) {
+            return Err(format!("document {} was written again", document.id));
+        }
         if store.quarantined() > 0 {
             return Err(format!("{} records are damaged", store.quarantined()));
         }
@@ -259,7 +273,15 @@ fn judge(mode: &str, image: &Path, acknowledged: &[EventId]) -> Result<(), Strin
 
 fn numbered(number: u32) -> postrider::store::NewEvent {
     let note = "x".repeat(if number % 20 == 7 { 60_000 } else { 300 });
-    event().data(&format!(r#"{{"n":{number},"note":"{note}"}}"#)).to(1).to(2).key(&number.to_string())
+    let event = event().data(&format!(r#"{{"n":{number},"note":"{note}"}}"#)).to(1).to(2).key(&number.to_string());
+    let make = Make::From(Arc::new(|event: Option<EventId>, _: Option<&str>| event.map(|event| event.to_string())));
+    let document = DocumentChange { kind: DocumentKind::Action, id: number.to_string(), expected: None, make };
+    postrider::store::NewEvent { documents: vec![document], ..event }
+}
+
+fn all_documents() -> DocumentQuery {
+    let (kind, prefix) = (DocumentKind::Action, String::new());
+    DocumentQuery { kind, prefix, after: None, before: None, direction: Direction::Forward, limit: 10_000 }
 }
 
 fn open_store(mode: &str, folder: &Path) -> Result<EmbeddedStore, String> {

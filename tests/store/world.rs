@@ -10,8 +10,8 @@ use postrider::delivery::{DeadReason, Delivery, DeliveryState, Next, OrderKey, S
 use postrider::event::{EventData, IdempotencyKey, fingerprint};
 use postrider::id::{AttemptId, DeliveryId, SubscriptionId};
 use postrider::store::{
-    Accepted, Counts, DeliveryQuery, DuePage, DueRow, EmbeddedStore, Engine, EventQuery, FolderLock, Kv, MemoryKv, NewDelivery, NewEvent,
-    NewKey, Settlement, Store, StoreOptions, open_folder,
+    Accepted, Counts, DeliveryQuery, Direction, DocumentKind, DocumentQuery, DuePage, DueRow, EmbeddedStore, Engine, EventQuery,
+    FolderLock, Kv, MemoryKv, NewDelivery, NewEvent, NewKey, Settlement, Store, StoreOptions, open_folder,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -227,6 +227,11 @@ impl World {
             let rows: Vec<_> = page.rows.iter().map(|row| (row.delivery, row.due_at, row.attempts, row.template_version)).collect();
             text += &format!("{counts:?} {rows:?}\n");
         }
+        for kind in DocumentKind::ALL {
+            let query =
+                DocumentQuery { kind, prefix: String::new(), after: None, before: None, direction: Direction::Forward, limit: 1_000 };
+            text += &format!("{:?}\n", store.documents(&query).await.unwrap());
+        }
         text + &format!("{:?}", store.configuration().await.unwrap())
     }
 }
@@ -294,6 +299,7 @@ pub fn event() -> NewEvent {
         received_at: START,
         data: EventData::parse(r#"{"ActionId":"1000.1","Payout":5.00}"#).unwrap().into(),
         deliveries: Vec::new(),
+        documents: Vec::new(),
     }
 }
 

@@ -21,13 +21,14 @@ pub(in crate::api) enum Tag {
     EventTypes,
     Templates,
     Accounts,
+    Inbound,
     Keys,
     Server,
 }
 
 impl Tag {
     /// All, in the order of the document.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Events,
         Self::Subscriptions,
         Self::Deliveries,
@@ -35,6 +36,7 @@ impl Tag {
         Self::EventTypes,
         Self::Templates,
         Self::Accounts,
+        Self::Inbound,
         Self::Keys,
         Self::Server,
     ];
@@ -48,6 +50,7 @@ impl Tag {
             Self::EventTypes => "Event types",
             Self::Templates => "Templates and response rules",
             Self::Accounts => "Accounts",
+            Self::Inbound => "Offers, clicks and reports",
             Self::Keys => "Keys and the audit log",
             Self::Server => "The server",
         }
@@ -62,6 +65,7 @@ impl Tag {
             Self::EventTypes => "What can happen, and which fields tell of it.",
             Self::Templates => "Tried before they are saved. Nothing is stored and nothing is sent.",
             Self::Accounts => "Whose events and subscriptions these are.",
+            Self::Inbound => "What advertisers pay for, the clicks of partners' links, and what advertisers report of them.",
             Self::Keys => "Who may do what, and who did what.",
             Self::Server => "Its health, its description, and everything it keeps.",
         }

@@ -109,7 +109,16 @@ pub(super) async fn store_rate(location: &str, callers: usize, deliveries: usize
                 let text = key?;
                 let key = NewKey { digest: text.digest(&account), fingerprint, expires_at: now.after(KEY_LIFETIME), text };
                 let deliveries = (0..deliveries).map(|number| new_delivery(number, now)).collect();
-                let event = NewEvent { account, event_type, key: Some(key), occurred_at: now, received_at: now, data, deliveries };
+                let event = NewEvent {
+                    account,
+                    event_type,
+                    key: Some(key),
+                    occurred_at: now,
+                    received_at: now,
+                    data,
+                    deliveries,
+                    documents: Vec::new(),
+                };
                 store.accept(vec![event]).await?;
                 Ok(())
             }

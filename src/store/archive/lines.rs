@@ -4,6 +4,7 @@
 //! {"record":"header","format":1,…}
 //! {"record":"key",…}             one for each idempotency key
 //! {"record":"event",…}           one for each event, with its deliveries and their attempts
+//! {"record":"document",…}        one for each document: actions, clicks, calls of advertisers, …
 //! {"record":"configuration",…}   the audit log; then accounts, subscriptions, templates, keys (hashed), secrets (sealed), …
 //! {"record":"end","lines":n}     a file without this line was cut off
 //! ```
@@ -23,7 +24,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, OrderKey};
 use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey};
 use crate::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
-use crate::store::{ConfigurationKind, ConfigurationRecord};
+use crate::store::{ConfigurationKind, ConfigurationRecord, Document, DocumentKind};
 
 /// The number of the form that this release writes.
 const FORMAT: u32 = 1;
@@ -92,7 +93,7 @@ impl Header {
 pub enum Line {
     /// The first one.
     Header(Header),
-    /// A key, an event, or an entry of the audit log.
+    /// A key, an event, an entry of the audit log, or a document.
     Item(Archived),
     /// A record of configuration.
     Configuration(ConfigurationRecord),
@@ -103,6 +104,7 @@ pub enum Line {
 enum WireLine {
     Header(Header),
     Key(WireKey),
+    Document(WireDocument),
     Configuration(WireConfiguration),
     End { lines: u64 },
 }
@@ -114,6 +116,14 @@ struct WireKey {
     deliveries: u16,
     fingerprint: String,
     expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDocument {
+    kind: String,
+    id: String,
+    revision: u64,
+    value: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -407,7 +417,7 @@ impl<W: Write> LinesWriter<W> {
         Ok(writer)
     }
 
-    /// Writes a key or an event.
+    /// Writes a key, an event, an entry of the audit log, or a document.
     ///
     /// # Errors
     /// [`ArchiveError::Io`] if it cannot be written.
@@ -415,6 +425,9 @@ impl<W: Write> LinesWriter<W> {
         match item {
             Archived::Key(key) => self.put(&WireLine::Key(key.into())),
             Archived::Audit(record) => self.configuration(record),
+            Archived::Document(Document { kind, id, revision, value }) => {
+                self.put(&WireLine::Document(WireDocument { kind: kind.as_str().into(), id, revision, value }))
+            }
             Archived::Event(event) => {
                 let number = self.lines + 1;
                 let event = WireEvent::of(*event).map_err(|detail| ArchiveError::Line { number, detail })?;
@@ -524,6 +537,10 @@ fn parse(text: &[u8]) -> Result<Parsed, String> {
     Ok(match serde_json::from_slice(text).map_err(|error| error.to_string())? {
         WireLine::Header(header) => Parsed::Line(Line::Header(header)),
         WireLine::Key(key) => Parsed::Line(Line::Item(Archived::Key(key.key()?))),
+        WireLine::Document(WireDocument { kind, id, revision, value }) => {
+            let kind = DocumentKind::from_name(&kind).ok_or_else(|| format!("`{kind}` is no kind of document"))?;
+            Parsed::Line(Line::Item(Archived::Document(Document { kind, id, revision, value })))
+        }
         WireLine::Configuration(WireConfiguration { kind, id, value }) => {
             let kind = ConfigurationKind::from_name(&kind).ok_or_else(|| format!("`{kind}` is no kind of configuration"))?;
             let record = ConfigurationRecord { kind, id, value };

@@ -1,7 +1,7 @@
 //! Everything that a store holds, in a form that any store can take: for copies, exports and backups.
 //!
 //! An archive is read in pages, beside a running server: keys first, then events from the oldest on, each
-//! with its deliveries and their attempts, so that one item is complete in itself, then the audit log. Indexes and counts are
+//! with its deliveries and their attempts, so that one item is complete in itself, then the audit log, then documents. Indexes and counts are
 //! not part of it; the store that takes it makes them anew. What changes while an archive is read is in it
 //! as it was at some moment of the reading, so that a restored store may send again what was delivered
 //! meanwhile, and never loses what was accepted before.
@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{Delivery, OrderKey};
 use crate::event::{Event, Fingerprint, KeyDigest};
 use crate::id::{EventId, SubscriptionId};
-use crate::store::ConfigurationRecord;
+use crate::store::{ConfigurationRecord, Document, DocumentKind};
 
 /// A part of an archive.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Archived {
     Event(Box<ArchivedEvent>),
     /// An entry of the audit log, which is not part of the configuration.
     Audit(ConfigurationRecord),
+    /// A document.
+    Document(Document),
 }
 
 /// What is known of an idempotency key. It may outlive its event.
@@ -80,6 +82,9 @@ pub enum ArchivePlace {
     Event(EventId),
     /// Up to and with this entry of the audit log; all keys and events. Empty: none of it yet.
     Audit(String),
+    /// Up to and with the document of this kind and id; all that comes before documents. An empty id: none of
+    /// this kind yet.
+    Document(DocumentKind, String),
 }
 
 /// A part of an archive and where to go on.

@@ -10,9 +10,9 @@ use crate::event::Event;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::store::kv::{Direction, KeyRange, KvError, Tree, after_prefix};
 use crate::store::layout;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, read_document};
 use crate::store::record::{self, DeliveryRecord, EventRecord, KeyRecord, ValueRecord};
-use crate::store::{ConfigurationKind, ConfigurationRecord};
+use crate::store::{ConfigurationKind, ConfigurationRecord, DocumentKind};
 
 /// How often a delivery is read again that an attempt was settled for between its two parts.
 const READS_MAX: usize = 4;
@@ -29,6 +29,7 @@ impl Reader {
         }
         let low = match &after {
             ArchivePlace::Audit(id) => return self.archived_audit(id, limit),
+            ArchivePlace::Document(kind, id) => return self.archived_documents(*kind, id, limit),
             ArchivePlace::Event(id) => id.raw().saturating_add(1),
             ArchivePlace::Start | ArchivePlace::Key(_) => 0,
         };
@@ -96,7 +97,7 @@ impl Reader {
         let prefix = layout::configuration_key(ConfigurationKind::Audit, "");
         let low = if after.is_empty() { prefix.clone() } else { [&prefix[..], after.as_bytes(), &[0]].concat() };
         let high = after_prefix(&prefix);
-        let (mut page, mut damaged) = (ArchivePage::default(), Vec::new());
+        let (mut page, mut damaged) = (ArchivePage { items: Vec::new(), next: Some(documents_begin()) }, Vec::new());
         let range = KeyRange { low: &low, high: high.as_deref() };
         self.parts.kv.scan(Tree::Configuration, range, Direction::Forward, &mut |key, value| {
             if page.items.len() == limit {
@@ -108,6 +109,28 @@ impl Reader {
                     page.items.push(Archived::Audit(ConfigurationRecord { kind, id: id.to_owned(), value: record.json.to_owned() }));
                 }
                 _ => damaged.push((Tree::Configuration, key.to_vec())),
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(page)
+    }
+
+    fn archived_documents(&mut self, kind: DocumentKind, after: &str, limit: usize) -> Result<ArchivePage, KvError> {
+        let low = layout::document_key(kind, after);
+        // The first key after this one.
+        let low = if after.is_empty() { low } else { [&low[..], &[0]].concat() };
+        let (mut page, mut damaged) = (ArchivePage::default(), Vec::new());
+        self.parts.kv.scan(Tree::Documents, KeyRange { low: &low, high: None }, Direction::Forward, &mut |key, value| {
+            if page.items.len() == limit {
+                return ControlFlow::Break(());
+            }
+            match read_document(key, value) {
+                Ok(document) => {
+                    page.next = Some(ArchivePlace::Document(document.kind, document.id.clone()));
+                    page.items.push(Archived::Document(document));
+                }
+                Err(_) => damaged.push((Tree::Documents, key.to_vec())),
             }
             ControlFlow::Continue(())
         })?;
@@ -152,4 +175,9 @@ impl Reader {
         });
         Ok(self.readable(Tree::Deliveries, &key, read))
     }
+}
+
+/// Before the first document.
+const fn documents_begin() -> ArchivePlace {
+    ArchivePlace::Document(DocumentKind::ALL[0], String::new())
 }

@@ -10,7 +10,7 @@ use crate::event::{AccountId, Event, EventType, KeyDigest};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::store::kv::{KvError, Tree};
 use crate::store::record::{DeliveryRecord, EventRecord, KeyRecord, OrderRecord, StateRecord};
-use crate::store::{AcceptError, Accepted, DueRow, NewDelivery, NewEvent, NewKey, StoreError, layout};
+use crate::store::{AcceptError, Accepted, DocumentChange, DueRow, Make, NewDelivery, NewEvent, NewKey, StoreError, layout};
 
 /// What is to be done with one event of a call.
 enum Plan {
@@ -31,20 +31,29 @@ struct Origin<'a> {
 }
 
 impl Ledger {
-    /// Stores all events of a call or none.
-    pub(in crate::store) fn accept(&mut self, events: Vec<NewEvent>) -> Decision<Vec<Accepted>, AcceptError> {
+    /// Stores all events of a call with all changes of documents, or nothing.
+    pub(in crate::store) fn accept(
+        &mut self,
+        events: Vec<NewEvent>,
+        documents: Vec<DocumentChange>,
+    ) -> Decision<Vec<Accepted>, AcceptError> {
         let plans = match self.plan(&events)? {
             Ok(plans) => plans,
             Err(error) => return Ok(Err(error)),
         };
-        if plans.iter().any(|plan| matches!(plan, Plan::Store { .. })) {
-            if self.storage_full() {
-                return Ok(Err(StoreError::StorageFull.into()));
-            }
-            if let Some(error) = self.over_limit(&events, &plans) {
-                return Ok(Err(error));
-            }
+        let stores = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
+        // Removing documents makes room, and goes on when there is none.
+        let grows = stores || documents.iter().any(|change| !matches!(change.make, Make::Remove));
+        if grows && self.storage_full() {
+            return Ok(Err(StoreError::StorageFull.into()));
         }
+        if stores && let Some(error) = self.over_limit(&events, &plans) {
+            return Ok(Err(error));
+        }
+        let documents = match self.plan_documents(changes(&events, &plans, &documents))? {
+            Ok(documents) => documents,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut accepted: Vec<Accepted> = Vec::with_capacity(events.len());
         for (event, plan) in events.into_iter().zip(plans) {
             let answer = match plan {
@@ -54,6 +63,7 @@ impl Ledger {
             };
             accepted.push(answer);
         }
+        self.write_documents(documents);
         Ok(Ok(accepted))
     }
 
@@ -121,7 +131,7 @@ impl Ledger {
     }
 
     fn store_event(&mut self, id: EventId, new: NewEvent, key_expired_at: Option<Timestamp>) -> Result<Accepted, KvError> {
-        let NewEvent { account, event_type, key, occurred_at, received_at, data, mut deliveries } = new;
+        let NewEvent { account, event_type, key, occurred_at, received_at, data, mut deliveries, documents: _ } = new;
         deliveries.retain(|delivery| !self.removed.contains(&delivery.subscription));
         let event_key = layout::event_key(id);
         let record = EventRecord {
@@ -199,6 +209,20 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// The changes of documents that a call makes, in order, each with the event it goes with.
+fn changes<'a>(
+    events: &'a [NewEvent],
+    plans: &'a [Plan],
+    documents: &'a [DocumentChange],
+) -> impl Iterator<Item = (Option<EventId>, &'a DocumentChange)> {
+    let of_events = events.iter().zip(plans).filter_map(|(event, plan)| match plan {
+        Plan::Store { id, .. } => Some((*id, event)),
+        Plan::Known(_) | Plan::Repeats(_) => None,
+    });
+    let of_events = of_events.flat_map(|(id, event)| event.documents.iter().map(move |change| (Some(id), change)));
+    of_events.chain(documents.iter().map(|change| (None, change)))
 }
 
 fn same_content(first: Option<&NewKey>, second: &NewKey) -> bool {

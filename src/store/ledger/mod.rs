@@ -10,6 +10,7 @@
 mod accept;
 mod change;
 mod configure;
+mod documents;
 mod overlay;
 mod prune;
 mod repair;

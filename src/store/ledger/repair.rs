@@ -7,7 +7,7 @@
 //! | counts | counted again when the store is opened |
 //! | event | lost; its deliveries stay and cannot be rendered |
 //! | key | lost; a repeat of its event would be taken as new |
-//! | attempt, configuration | lost |
+//! | attempt, configuration, document | lost |
 
 use super::overlay::Row;
 use super::state::Ledger;
@@ -17,6 +17,7 @@ use crate::delivery::{DeadReason, DeliveryState};
 use crate::id::{DeliveryId, SubscriptionId};
 use crate::store::kv::{KeyRange, KvError, Tree, after_prefix};
 use crate::store::layout;
+use crate::store::reader::read_document;
 use crate::store::record::{self, AttemptRecord, BadRecord, DeliveryRecord, DueRecord, EventRecord, OrderRecord, StateRecord};
 
 impl Ledger {
@@ -143,6 +144,7 @@ fn readable(tree: Tree, key: &[u8], value: &[u8]) -> Result<(), BadRecord> {
         Tree::Attempts => record::decode::<AttemptRecord<'_>>(tree, key, value)?.attempt(0).map(drop),
         Tree::Counts => record::decode::<record::CountsRecord>(tree, key, value).map(drop),
         Tree::Configuration => record::decode::<record::ValueRecord<'_>>(tree, key, value).map(drop),
+        Tree::Documents => read_document(key, value).map(drop),
         Tree::KeyExpiry | Tree::Meta | Tree::Quarantine => Ok(()),
     }
 }

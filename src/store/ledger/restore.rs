@@ -6,8 +6,10 @@ use crate::clock::Timestamp;
 use crate::delivery::DeliveryState;
 use crate::store::archive::{Archived, ArchivedDelivery, ArchivedEvent, ArchivedKey};
 use crate::store::kv::{KvError, Tree};
-use crate::store::record::{AttemptRecord, DeliveryRecord, EventRecord, KeyRecord, OrderRecord, StateRecord, ValueRecord, outcome_number};
-use crate::store::{ConfigurationRecord, StoreError, layout};
+use crate::store::record::{
+    AttemptRecord, DeliveryRecord, DocumentRecord, EventRecord, KeyRecord, OrderRecord, StateRecord, ValueRecord, outcome_number,
+};
+use crate::store::{ConfigurationRecord, Document, StoreError, layout};
 
 impl Ledger {
     /// Stores what is not there yet; answers how much that was. Items must come in the order of the
@@ -22,6 +24,7 @@ impl Ledger {
                 Archived::Key(key) => self.restore_key(&key)?,
                 Archived::Event(event) => self.restore_event(&event)?,
                 Archived::Audit(record) => self.restore_record(&record)?,
+                Archived::Document(document) => self.restore_document(&document)?,
             });
         }
         Ok(Ok(taken))
@@ -32,6 +35,15 @@ impl Ledger {
         let is_new = self.overlay.get(Tree::Configuration, &key)?.is_none();
         if is_new {
             self.put(Tree::Configuration, &key, &ValueRecord { json: &record.value });
+        }
+        Ok(is_new)
+    }
+
+    fn restore_document(&mut self, document: &Document) -> Result<bool, KvError> {
+        let key = layout::document_key(document.kind, &document.id);
+        let is_new = self.overlay.get(Tree::Documents, &key)?.is_none();
+        if is_new {
+            self.put(Tree::Documents, &key, &DocumentRecord { revision: document.revision, json: &document.value });
         }
         Ok(is_new)
     }

@@ -5,6 +5,7 @@ pub(in crate::api) mod deliveries;
 pub(in crate::api) mod event_types;
 pub(in crate::api) mod events;
 pub(in crate::api) mod keys;
+pub(in crate::api) mod offers;
 pub(in crate::api) mod replays;
 pub(in crate::api) mod server;
 pub(in crate::api) mod stats;

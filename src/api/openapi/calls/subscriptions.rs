@@ -205,6 +205,7 @@ pub(in crate::api) fn test() -> Operation {
         .may_take::<TestBody>("The event; a sample of the first event type if it is left out.")
         .example(r#"{"event": {"type": "action.tracked", "data": {"ActionId": "1000.4636.158133"}}}"#)
         .answers::<AttemptJson>(200, "The attempt, whatever its outcome.")
+        .fails(&["too_many_tests"])
 }
 
 pub(in crate::api) fn rotate_signing() -> Operation {
@@ -263,5 +264,5 @@ pub(in crate::api) fn test_draft() -> Operation {
         .takes::<DraftBody>("The subscription, and the event.")
         .example(DRAFT)
         .answers::<AttemptJson>(200, "The attempt, whatever its outcome.")
-        .fails(&["unknown_account", "unknown_event_type", "conflict"])
+        .fails(&["unknown_account", "unknown_event_type", "conflict", "too_many_tests"])
 }

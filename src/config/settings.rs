@@ -1,23 +1,23 @@
-//! Settings of the server: what can be set, its default, and where it comes from.
-//!
-//! Flags win over `POSTRIDER_*` variables, those over the file, that over the defaults. A name that
-//! does not exist is an error, so that a typo cannot leave a limit unset.
+//! The settings, one field each.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::read::{Reading, SettingsError};
 use crate::secret::Secret;
 
 /// Settings of the server. Field docs are the documentation of the settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Folder for the embedded store and the operator's key.
     pub data: PathBuf,
     /// Address and port on which the API is served.
+    #[schemars(example = &"127.0.0.1:8080")]
     pub listen: SocketAddr,
     /// The file with the keys that seal secrets at rest; `master.key` in the data folder if it is not set.
     pub master_key_file: Option<PathBuf>,
@@ -28,62 +28,91 @@ pub struct Settings {
     #[serde(skip)]
     pub discard_secrets: bool,
     /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR` or `memory:`.
+    #[schemars(example = &"redb")]
     pub store: String,
     /// Send to loopback, private and link-local addresses too. For development, or for receivers in one's own network.
     pub allow_private: bool,
     /// Networks that are sent to although they are not public, such as `10.1.0.0/16`.
+    #[schemars(with = "Vec<String>", example = ["10.1.0.0/16"])]
     pub allow: Vec<ipnet::IpNet>,
     /// Networks that are never sent to.
+    #[schemars(with = "Vec<String>", example = ["10.1.0.0/16"])]
     pub deny: Vec<ipnet::IpNet>,
     /// Hosts that are never sent to: names, and `*.` with a name for all below it.
+    #[schemars(example = ["*.tracker.example"])]
     pub deny_hosts: Vec<String>,
     /// The only ports that are sent to; empty for all.
+    #[schemars(inner(range(min = 1)), example = [80, 443])]
     pub ports: Vec<u16>,
     /// HTTP proxy that everything is sent through: `http://[user:password@]host:port`. It resolves the names, so it
     /// must refuse private addresses itself.
     #[serde(serialize_with = "hidden")]
+    #[schemars(with = "Option<String>", example = &"http://proxy.example:3128")]
     pub egress_proxy: Option<Secret>,
     /// Address of this machine that everything is sent from.
+    #[schemars(example = &"203.0.113.7")]
     pub egress_address: Option<IpAddr>,
     /// Addresses and networks that receivers see requests come from. Only shown, for the lists of their firewalls.
+    #[schemars(example = ["203.0.113.7"])]
     pub egress_addresses: Vec<String>,
     /// Largest request body, in bytes.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub body_bytes_max: usize,
     /// Most connections to the API at one time.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_max: usize,
     /// Most of these from one address; behind a proxy all of them come from one.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_address_max: usize,
     /// Seconds for a client to send the head of a request.
+    #[schemars(range(min = 1, max = 3600))]
     pub request_head_s: u64,
     /// Seconds for a client to send a whole body.
+    #[schemars(range(min = 1, max = 3600))]
     pub request_body_s: u64,
     /// Seconds after which a connection over which nothing goes is closed; it may take twice as long.
+    #[schemars(range(min = 1, max = 3600))]
     pub connection_idle_s: u64,
     /// Most subscriptions of one account.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub subscriptions_per_account_max: usize,
+    /// Test requests that one account may have sent in a minute; more are answered with 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub test_sends_per_minute: u32,
     /// Most requests in flight.
+    #[schemars(range(min = 1, max = 100_000))]
     pub in_flight_max: usize,
     /// Most requests in flight for one subscription.
+    #[schemars(range(min = 1, max = 10_000))]
     pub in_flight_per_subscription_max: usize,
     /// Most deliveries that wait for one subscription; beyond that events are answered with 429.
+    #[schemars(range(min = 1))]
     pub waiting_per_subscription_max: u64,
     /// Failures in a row, within three days, after which a receiver is only probed; 0: never.
+    #[schemars(range(min = 0, max = 1000))]
     pub failing_after: u32,
     /// Seconds between two requests to a receiver that is failing.
+    #[schemars(range(min = 1, max = 86_400))]
     pub probe_interval_s: u64,
     /// Days for which events, deliveries and attempts are kept.
+    #[schemars(range(min = 1, max = 3650))]
     pub retention_days: u32,
     /// Days for which idempotency keys are remembered.
+    #[schemars(range(min = 1, max = 3650))]
     pub idempotency_days: u32,
     /// Days for which entries of the audit log are kept.
+    #[schemars(range(min = 1, max = 3650))]
     pub audit_days: u32,
     /// Requests without a valid key that one address may make in a minute before it is answered with 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub authentication_failures_per_minute: u32,
     /// Networks of proxies whose header `X-Forwarded-For` tells the caller's address.
+    #[schemars(with = "Vec<String>", example = ["10.1.0.0/16"])]
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Families of event types that accounts of a kind may have, by the kind; a kind that is left out may have all.
     pub account_kinds: AccountKindFamilies,
     /// Seconds that a shutdown waits for what is in flight.
+    #[schemars(range(min = 0, max = 3600))]
     pub drain_s: u64,
     /// Bytes that must stay free on the disk; below that events are answered with 503.
     pub disk_free_bytes_min: u64,
@@ -92,11 +121,12 @@ pub struct Settings {
     /// Form of the log: `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, as `level` or `module=level,…`.
+    #[schemars(example = &"info")]
     pub log: String,
 }
 
 /// Who may read the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricsAccess {
     /// This machine, and who has a key.
@@ -107,7 +137,7 @@ pub enum MetricsAccess {
 }
 
 /// Families of event types by the kind of account, by their codes such as `action_life_cycle`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountKindFamilies {
     /// Partners.
@@ -131,7 +161,7 @@ fn is_family(text: &str) -> bool {
 }
 
 /// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -165,6 +195,7 @@ impl Default for Settings {
             request_body_s: 60,
             connection_idle_s: 60,
             subscriptions_per_account_max: 1_000,
+            test_sends_per_minute: 60,
             in_flight_max: 512,
             in_flight_per_subscription_max: 32,
             waiting_per_subscription_max: 10_000_000,
@@ -185,125 +216,37 @@ impl Default for Settings {
     }
 }
 
-/// Why settings were not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A file, variable or flag is wrong.
-    #[error("the settings are wrong: {0}")]
-    Invalid(#[from] config::ConfigError),
-    /// A value is outside of what makes sense.
-    #[error("the setting `{name}` is {value}; use {allowed}")]
-    OutOfRange {
-        /// Which setting.
-        name: &'static str,
-        /// What it is.
-        value: String,
-        /// What it may be.
-        allowed: &'static str,
-    },
-}
-
 impl Settings {
     /// Reads settings from `file`, if one is given, from `variables` (names and values of the
     /// environment), and from `flags` (setting names and values).
     ///
     /// # Errors
-    /// [`SettingsError`] that names the setting and where its value came from.
+    /// [`SettingsError`] with every mistake and where it stands.
     pub fn read(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
-        flags: &[(&str, String)],
+        flags: &[(&'static str, String)],
     ) -> Result<Self, SettingsError> {
-        let mut builder = config::Config::builder();
-        if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
-        }
-        let known = known_names();
-        let mut master_key = None;
-        for (name, value) in variables {
-            let Some(name) = name.strip_prefix("POSTRIDER_").map(str::to_ascii_lowercase) else { continue };
-            if name == "master_key" {
-                master_key = Some(Secret::new(value));
-                continue;
-            }
-            // Lists are written with commas; variables of the clients (`POSTRIDER_URL`) are not settings.
-            if known.contains(&name) {
-                builder = builder.set_override(name.as_str(), from_text(&name, &value))?;
-            }
-        }
-        for (name, value) in flags {
-            builder = builder.set_override(*name, from_text(name, value))?;
-        }
-        let settings = Self { master_key, ..builder.build()?.try_deserialize()? };
-        settings.check()?;
-        Ok(settings)
+        Reading::read(file, variables, flags).into_settings()
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
-        let outside = |name, value: String, allowed| Err(SettingsError::OutOfRange { name, value, allowed });
-        if !(1..=100_000).contains(&self.in_flight_max) {
-            return outside("in_flight_max", self.in_flight_max.to_string(), "1 to 100000");
-        }
-        if !(1..=10_000).contains(&self.in_flight_per_subscription_max) {
-            return outside("in_flight_per_subscription_max", self.in_flight_per_subscription_max.to_string(), "1 to 10000");
-        }
-        if self.failing_after > 1_000 {
-            return outside("failing_after", self.failing_after.to_string(), "0 to 1000");
-        }
-        if !(1..=86_400).contains(&self.probe_interval_s) {
-            return outside("probe_interval_s", self.probe_interval_s.to_string(), "1 to 86400 seconds");
-        }
-        if !(1_024..=1_073_741_824).contains(&self.body_bytes_max) {
-            return outside("body_bytes_max", self.body_bytes_max.to_string(), "1024 to 1073741824 bytes");
-        }
-        if !(1..=1_000_000).contains(&self.connections_max) {
-            return outside("connections_max", self.connections_max.to_string(), "1 to 1000000");
-        }
-        if !(1..=1_000_000).contains(&self.connections_per_address_max) {
-            return outside("connections_per_address_max", self.connections_per_address_max.to_string(), "1 to 1000000");
-        }
-        for (name, seconds) in [
-            ("request_head_s", self.request_head_s),
-            ("request_body_s", self.request_body_s),
-            ("connection_idle_s", self.connection_idle_s),
-        ] {
-            if !(1..=3_600).contains(&seconds) {
-                return outside(name, seconds.to_string(), "1 to 3600 seconds");
-            }
-        }
-        if !(1..=1_000_000).contains(&self.subscriptions_per_account_max) {
-            return outside("subscriptions_per_account_max", self.subscriptions_per_account_max.to_string(), "1 to 1000000");
-        }
-        if self.waiting_per_subscription_max == 0 {
-            return outside("waiting_per_subscription_max", "0".into(), "1 or more");
-        }
-        if self.drain_s > 3_600 {
-            return outside("drain_s", self.drain_s.to_string(), "0 to 3600 seconds");
-        }
-        if !(1..=3_650).contains(&self.retention_days) {
-            return outside("retention_days", self.retention_days.to_string(), "1 to 3650 days");
-        }
-        if !(1..=3_650).contains(&self.idempotency_days) {
-            return outside("idempotency_days", self.idempotency_days.to_string(), "1 to 3650 days");
-        }
+    /// What is wrong with single values beyond their type and range: the setting and what to do about it.
+    pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
         if self.ports.contains(&0) {
-            return outside("ports", "0".into(), "1 to 65535");
+            faults.push(("ports", "there is no port 0; use 1 to 65535".to_owned()));
         }
         let is_address_or_network = |text: &String| text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
         if let Some(wrong) = self.egress_addresses.iter().find(|text| !is_address_or_network(text)) {
-            return outside("egress_addresses", wrong.clone(), "addresses like `203.0.113.7` and networks like `203.0.113.0/28`");
-        }
-        if !(1..=3_650).contains(&self.audit_days) {
-            return outside("audit_days", self.audit_days.to_string(), "1 to 3650 days");
-        }
-        if !(1..=1_000_000).contains(&self.authentication_failures_per_minute) {
-            let value = self.authentication_failures_per_minute.to_string();
-            return outside("authentication_failures_per_minute", value, "1 to 1000000");
+            faults.push((
+                "egress_addresses",
+                format!("`{wrong}` is none; use addresses like `203.0.113.7` and networks like `203.0.113.0/28`"),
+            ));
         }
         if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
-            return outside("account_kinds", wrong.to_owned(), "codes of families such as `action_life_cycle`");
+            faults.push(("account_kinds", format!("`{wrong}` is no family; use codes of families such as `action_life_cycle`")));
         }
-        Ok(())
+        faults
     }
 
     /// The names of the settings that are different in `other`.
@@ -366,38 +309,6 @@ impl Settings {
 /// Settings are written only to learn their names.
 fn hidden<S: Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_none()
-}
-
-fn known_names() -> Vec<String> {
-    match serde_json::to_value(Settings::default()) {
-        Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn from_text(name: &str, value: &str) -> config::Value {
-    let origin = Some(&format!("POSTRIDER_{}", name.to_ascii_uppercase())).cloned();
-    if matches!(name, "allow" | "deny" | "deny_hosts" | "ports" | "egress_addresses" | "trusted_proxies") {
-        let items: Vec<config::Value> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect();
-        return config::Value::new(origin.as_ref(), config::ValueKind::Array(items));
-    }
-    if name == "account_kinds"
-        && let Some(kinds) = kinds_from_text(value)
-    {
-        return config::Value::new(origin.as_ref(), config::ValueKind::Table(kinds));
-    }
-    config::Value::new(origin.as_ref(), value.to_owned())
-}
-
-/// Kinds with their families as one text: `partner=action_life_cycle,action_clearing; brand=…`.
-fn kinds_from_text(text: &str) -> Option<config::Map<String, config::Value>> {
-    let mut kinds = config::Map::new();
-    for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
-        let (kind, families) = part.split_once('=')?;
-        let families: Vec<config::Value> = families.split(',').map(str::trim).filter(|family| !family.is_empty()).map(Into::into).collect();
-        kinds.insert(kind.trim().to_owned(), families.into());
-    }
-    Some(kinds)
 }
 
 #[cfg(test)]
