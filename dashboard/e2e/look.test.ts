@@ -38,6 +38,22 @@ beforeAll(async () => {
   ids.busy = await make("Cashback ledger", "northwind", { method: "POST", url: receiver.url("/busy"), body: "id={ActionId}&s={Status}" }, { order: "action" });
   await server.post("/v1/keys", { name: "Partner portal", scope: "account", account: "acme" });
   await server.post("/v1/keys", { name: "Reporting", scope: "read" });
+  await server.post("/v1/accounts", { id: "shop", name: "Summer Shop" });
+  await server.post("/v1/offers", {
+    id: "summer-shop",
+    account: "shop",
+    name: "Summer shop",
+    landing_url: `${receiver.url("/landing")}?src={sub_id2}&c={click_id}`,
+    currency: "EUR",
+    actions: [
+      { name: "sale", action_type: "SALE", model: "percent", rate: "7.5", partner_percent: "80", template: "delivery" },
+      { name: "newsletter", rate: "1.20", locks: true },
+    ],
+    parameter_templates: [{ name: "delivery", state: "active", parameters: [{ name: "city", field: "Text1" }] }],
+  });
+  await server.post("/v1/offers", { id: "loans", account: "shop", name: "Loans of the winter", state: "paused", landing_url: receiver.url("/loans"), currency: "EUR", partners: ["acme"], actions: [{ name: "application", rate: "30.00" }] });
+  await server.post("/v1/inbound-keys", { account: "shop", offer: "summer-shop", name: "Shop's server", addresses: ["127.0.0.0/8"] });
+  await server.post("/v1/inbound-keys", { account: "shop", name: "Upstream network", per_second: 20, expires_at: "2099-01-01T00:00:00Z" });
   for (let n = 1; n <= 24; n++) {
     const account = n % 4 === 0 ? "northwind" : "acme";
     const data = { ActionId: `1000.4636.${158100 + n}`, CampaignId: "1000", CampaignName: "Acme Campaign", SubId1: `w8TnE3kQ${n}`, Amount: 120.5, Currency: "EUR", items: [{ sku: `A-${n}` }, { sku: `B-${n}` }] };
@@ -75,6 +91,11 @@ const screens = (): Record<string, string> => ({
   replays: "replays",
   "new-replay": `replays?new=1&subscription=${ids.old}`,
   macros: "macros",
+  offers: "offers",
+  "new-offer": "offers/new",
+  offer: "offers/summer-shop",
+  "inbound-keys": "inbound-keys",
+  "new-inbound-key": "inbound-keys?new=1",
   accounts: "accounts",
   keys: "keys",
   audit: "audit",
@@ -87,7 +108,7 @@ async function settled(page: Page): Promise<void> {
   await page.locator(".skeleton").first().waitFor({ state: "detached" });
   if (await page.locator(".editor").count()) {
     await page.locator(".cm-content").first().waitFor();
-    await page.locator(".preview .url").waitFor();
+    if (await page.locator(".preview").count()) await page.locator(".preview .url").waitFor();
   }
   await page.evaluate(() => document.fonts.ready);
 }

@@ -1,7 +1,7 @@
 // The log: every delivery, filtered, live.
 import { useState } from "preact/hooks";
 import { type Delivery, DELIVERY_STATES } from "../api/types";
-import { useDirectory } from "../directory";
+import { refreshDirectory, subscriptionName, useDirectory } from "../directory";
 import { address, go } from "../router";
 import { chosenAccount, rights } from "../session";
 import { texts } from "../texts";
@@ -16,7 +16,6 @@ export function Deliveries({ query }: { query: Record<string, string> }) {
   const account = chosenAccount.get();
   const [shown, setShown] = useState<Delivery[]>([]);
   const { subscriptions } = useDirectory(shown.slice(0, 500).map((row) => row.subscription));
-  const nameOf = (item: Delivery) => subscriptions.get(item.subscription)?.name ?? item.subscription;
   return (
     <LiveList<Delivery>
       title={texts.sections.deliveries}
@@ -54,7 +53,7 @@ export function Deliveries({ query }: { query: Record<string, string> }) {
             </a>
           ),
         },
-        { name: t.subscription, class: "grow", cell: (item) => <span class="cut">{nameOf(item)}</span> },
+        { name: t.subscription, class: "grow", cell: (item) => <span class="cut">{subscriptionName(item.subscription)}</span> },
         ...accountColumn<Delivery>(),
         { name: t.attempts, class: "right num wide-only", cell: (item) => item.attempts },
         { name: t.lastOutcome, cell: (item) => (item.last_outcome && item.last_outcome !== "delivered" ? <OutcomePill outcome={item.last_outcome} /> : nothing) },
@@ -63,9 +62,10 @@ export function Deliveries({ query }: { query: Record<string, string> }) {
       ]}
       csv={[
         ...(["id", "event", "subscription"] as const).map((name) => ({ name, value: (item: Delivery) => item[name] })),
-        { name: "subscription_name", value: nameOf },
+        { name: "subscription_name", value: (item) => subscriptionName(item.subscription) },
         ...(["account", "type", "state", "attempts", "last_outcome", "dead_reason", "created_at", "due_at", "ended_at"] as const).map((name) => ({ name, value: (item: Delivery) => item[name] })),
       ]}
+      beforeExport={refreshDirectory}
       empty={{
         title: t.emptyTitle,
         text: t.emptyText,

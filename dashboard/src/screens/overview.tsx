@@ -7,7 +7,7 @@ import { useLive } from "../live";
 import { address, go } from "../router";
 import { chosenAccount, rights } from "../session";
 import { texts } from "../texts";
-import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Time } from "../ui/basics";
+import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Steady, Time } from "../ui/basics";
 import { StackedBars } from "../ui/chart";
 import { Icon } from "../ui/icon";
 import { Records } from "../ui/records";
@@ -189,10 +189,10 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
         columns={[
           { name: texts.subscriptions.name, class: "name-column", cell: (item) => <a href={address(["subscriptions", item.id])}>{item.name}</a> },
           { name: texts.subscriptions.health, cell: (item) => <StatePill state={item.state === "paused" ? "paused" : item.health} /> },
-          { name: texts.overview.rate, class: "right num", cell: (item) => steadyRate(item.attempts_per_minute) },
-          { name: texts.subscriptions.waiting, class: "right num", cell: (item) => steady(item.waiting) },
-          { name: texts.overview.delivered, class: "right num", cell: (item) => steady(item.delivered) },
-          { name: texts.overview.dead, class: "right num", cell: (item) => steady(item.dead) },
+          { name: texts.overview.rate, class: "right num", cell: (item) => <Steady text={steadyRate(item.attempts_per_minute)} /> },
+          { name: texts.subscriptions.waiting, class: "right num", cell: (item) => <Steady text={steady(item.waiting)} /> },
+          { name: texts.overview.delivered, class: "right num", cell: (item) => <Steady text={steady(item.delivered)} /> },
+          { name: texts.overview.dead, class: "right num", cell: (item) => <Steady text={steady(item.dead)} /> },
           { name: texts.deliveries.lastOutcome, class: "outcome-column", cell: (item) => (item.last_outcome ? <OutcomePill outcome={item.last_outcome} /> : <span class="muted">–</span>) },
           { name: texts.overview.oldestDue, class: "when-column", cell: (item) => <Time at={item.oldest_due_at} ago /> },
         ]}

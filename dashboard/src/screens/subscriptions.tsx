@@ -6,7 +6,7 @@ import { useLive } from "../live";
 import { address, go } from "../router";
 import { chosenAccount, rights } from "../session";
 import { texts } from "../texts";
-import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill } from "../ui/basics";
+import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Steady } from "../ui/basics";
 import { type Column, Records, SearchBox } from "../ui/records";
 
 interface Loaded {
@@ -80,14 +80,14 @@ function columns(stats: Map<string, SubscriptionStats>): Column<Subscription>[] 
     },
     { name: t.events, class: "types-column", cell: (item) => <span class="types">{item.event_types.join(", ")}</span> },
     { name: t.health, cell: (item) => <StatePill state={item.state === "paused" ? "paused" : (stats.get(item.id)?.health ?? "healthy")} /> },
-    { name: t.waiting, class: "right num", cell: (item) => steady(stats.get(item.id)?.waiting ?? 0) },
-    { name: texts.overview.delivered, class: "right num", cell: (item) => steady(stats.get(item.id)?.delivered ?? 0) },
+    { name: t.waiting, class: "right num", cell: (item) => <Steady text={steady(stats.get(item.id)?.waiting ?? 0)} /> },
+    { name: texts.overview.delivered, class: "right num", cell: (item) => <Steady text={steady(stats.get(item.id)?.delivered ?? 0)} /> },
     {
       name: texts.overview.dead,
       class: "right num",
       cell: (item) => {
         const dead = stats.get(item.id)?.dead ?? 0;
-        return dead > 0 ? <a href={address(["deliveries"], { subscription: item.id, state: "dead" })}>{steady(dead)}</a> : steady(0);
+        return dead > 0 ? <a href={address(["deliveries"], { subscription: item.id, state: "dead" })}><Steady text={steady(dead)} /></a> : <Steady text={steady(0)} />;
       },
     },
     {

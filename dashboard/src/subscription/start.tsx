@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { at, call, Failure, get, post } from "../api/client";
 import type { Imported, Listed, Preset, PresetEntry, Subscription, SubscriptionSpec } from "../api/types";
 import { refreshDirectory, useDirectory } from "../directory";
+import { useLeaveGuard } from "../edited";
 import { address, go, setGuard } from "../router";
 import { chosenAccount, rights, session } from "../session";
 import { texts } from "../texts";
@@ -255,10 +256,7 @@ function Create({ first, notes, onBack }: { first: SubscriptionSpec; notes?: { t
   const [draft, setDraft] = useState(() => ({ ...first, name: first.name || "" }));
   const [failure, setFailure] = useState<Failure>();
   const [made, setMade] = useState<Subscription>();
-  useEffect(() => {
-    setGuard(() => confirm(texts.unsaved));
-    return () => setGuard(undefined);
-  }, []);
+  useLeaveGuard(true);
   const finish = (subscription: Subscription) => {
     setGuard(undefined);
     go(address(["subscriptions", subscription.id]));

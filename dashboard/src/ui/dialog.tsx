@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { Failure } from "../api/client";
+import type { Invalid } from "../api/types";
 import { store, useStore } from "../store";
 import { texts } from "../texts";
 import { Button, CopyButton, FailureNote, useAction } from "./basics";
@@ -79,8 +80,8 @@ export function Confirm({
   );
 }
 
-/** A form in a dialog: saved by `act`, which closes it, or told why not. */
-export function FormDialog({ title, yes, act, ready = true, onClose, wide, children }: { title: string; yes: string; act: () => Promise<void>; ready?: boolean; onClose: () => void; wide?: boolean; children: ComponentChildren }) {
+/** A form in a dialog: saved by `act`, which closes it, or told why not; the faults may be shown at their fields, too. */
+export function FormDialog({ title, yes, act, ready = true, onClose, wide, children }: { title: string; yes: string; act: () => Promise<void>; ready?: boolean; onClose: () => void; wide?: boolean; children: ComponentChildren | ((faults: Invalid[]) => ComponentChildren) }) {
   const [failure, setFailure] = useState<Failure>();
   const [save, busy] = useAction(async () => {
     setFailure(undefined);
@@ -100,7 +101,7 @@ export function FormDialog({ title, yes, act, ready = true, onClose, wide, child
         }}
       >
         <div class="dialog-body">
-          {children}
+          {typeof children === "function" ? children(failure?.errors ?? []) : children}
           {failure && <FailureNote failure={failure} />}
         </div>
         <footer>

@@ -37,6 +37,8 @@ interface Props<T extends Row> {
   read?: (path: string, query: Query, signal: AbortSignal) => Promise<Listed<T>>;
   columns: Column<T>[];
   csv: CsvColumn<T>[];
+  /** Reads what the file needs besides the rows. */
+  beforeExport?: () => Promise<void>;
   /** Between the filters and the rows. */
   above?: (rows: T[]) => ComponentChildren;
   onRows?: (rows: T[]) => void;
@@ -70,7 +72,7 @@ export function LiveList<T extends Row>({ read = get<Listed<T>>, columns, csv, p
     <div class="fill">
       <Head title={props.title} sub={props.sub}>
         {props.actions}
-        <Export name={place.join("-")} columns={csv} load={(more, signal) => read(path, { ...asked, ...more }, signal)} disabled={pages.rows.length === 0} />
+        <Export name={place.join("-")} columns={csv} before={props.beforeExport} load={(more, signal) => read(path, { ...asked, ...more }, signal)} disabled={pages.rows.length === 0} />
       </Head>
       <div class={`filters ${open ? "" : "folded"}`}>
         <Button class="toggle" icon="filter" aria-expanded={open} onClick={() => setOpen(!open)}>
@@ -171,7 +173,7 @@ export function TextFilter({ label, value, placeholder, onChange }: { label: str
 }
 
 /** Writes all rows that fit the filters, not only those that were scrolled to. */
-function Export<T>({ name, columns, load, disabled }: { name: string; columns: CsvColumn<T>[]; load: (query: Query, signal: AbortSignal) => Promise<Listed<T>>; disabled: boolean }) {
+function Export<T>({ name, columns, before, load, disabled }: { name: string; columns: CsvColumn<T>[]; before?: () => Promise<void>; load: (query: Query, signal: AbortSignal) => Promise<Listed<T>>; disabled: boolean }) {
   const [rows, setRows] = useState<number>();
   const stop = useRef<AbortController>();
   useEffect(() => () => stop.current?.abort(), []);
@@ -180,6 +182,7 @@ function Export<T>({ name, columns, load, disabled }: { name: string; columns: C
     stop.current = control;
     setRows(0);
     try {
+      await before?.();
       const done = await exportCsv(columns, load, setRows, control.signal);
       save(done.file, `postrider-${name}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`);
       tell(done.cut ? t.exportedPart(exactCount(ROWS_MAX)) : t.exported(exactCount(done.rows)));

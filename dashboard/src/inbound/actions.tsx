@@ -1,0 +1,76 @@
+// The ledger: the present state of every action.
+import { getExact } from "../api/client";
+import type { Listed } from "../api/types";
+import { address } from "../router";
+import { Pill, Time, type Tone } from "../ui/basics";
+import { accountColumn, ChipFilter, LiveList, SelectFilter } from "../ui/live-list";
+import "./style.css";
+import { texts } from "./texts";
+import { LEDGER_STATES, type LedgerRow, type LedgerState } from "./types";
+import { useOffers } from "./use-offers";
+
+const t = texts.actions;
+const TONES: Record<LedgerState, Tone> = { pending: "info", locked: "warn", cleared: "good", paid: "good", reversed: "bad" };
+
+export function LedgerPill({ state }: { state: LedgerState }) {
+  const [label, meaning] = texts.ledger[state] ?? [state, ""];
+  return (
+    <Pill tone={TONES[state] ?? "idle"} title={meaning}>
+      {label}
+    </Pill>
+  );
+}
+
+type Row = LedgerRow & { id: string };
+
+/** A row in the list; what orders it is when the action was first seen, as the API lists it. */
+async function read(path: string, query: Parameters<typeof getExact>[1], signal: AbortSignal): Promise<Listed<Row>> {
+  const page = await getExact<Listed<LedgerRow>>(path, query, signal);
+  return { ...page, data: page.data.map((row) => ({ ...row, id: `${row.created_at} ${row.account} ${row.action_id}` })) };
+}
+
+const money = (amount: string | null, currency: string | null) => (amount === null || amount === undefined ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);
+
+export function Actions({ query }: { query: Record<string, string> }) {
+  const offers = useOffers();
+  return (
+    <LiveList<Row>
+      title={t.title}
+      sub={t.sub}
+      place={["actions"]}
+      path="/v1/actions"
+      read={read}
+      query={query}
+      filters={["state", "offer", "advertiser"]}
+      controls={(show) => (
+        <>
+          <ChipFilter label={t.state} value={query.state} options={["", ...LEDGER_STATES].map((name) => [name, name ? (texts.ledger[name as LedgerState]?.[0] ?? name) : t.any])} onChange={(state) => show({ state })} />
+          {offers.length > 0 && <SelectFilter label={t.offer} any={t.anyOffer} value={query.offer} options={offers} onChange={(offer) => show({ offer })} />}
+        </>
+      )}
+      columns={[
+        { name: t.state, cell: (row) => <LedgerPill state={row.state} /> },
+        {
+          name: t.action,
+          class: "grow",
+          cell: (row) => (
+            <a class="row-link cut" href={address(["actions", row.action_id, row.account])}>
+              {row.request_id ?? row.action_id}
+            </a>
+          ),
+        },
+        ...accountColumn<Row>(),
+        { name: t.offer, class: "wide-only", cell: (row) => <span class="cut short">{row.offer ?? "–"}</span> },
+        { name: t.word, class: "wide-only", cell: (row) => <span class="cut short">{row.status_word ?? "–"}</span> },
+        { name: t.amount, class: "right num wide-only", cell: (row) => money(row.amount, row.currency) },
+        { name: t.payout, class: "right num", cell: (row) => money(row.payout, row.currency) },
+        { name: t.changed, class: "right", cell: (row) => <Time at={row.changed_at} /> },
+      ]}
+      csv={(
+        ["account", "action_id", "advertiser", "offer", "action", "request_id", "click", "customer", "state", "amount", "payout", "intended_amount", "intended_payout", "currency", "status_word", "comment", "source", "test", "created_at", "changed_at", "conflicts"] as const
+      ).map((name) => ({ name, value: (row: Row) => row[name] }))}
+      empty={{ title: t.emptyTitle, text: t.emptyText }}
+      noneFits={{ title: t.noneFits }}
+    />
+  );
+}
