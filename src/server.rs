@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit};
+use crate::api::{self, ApiState, Gate, Inbound, InboundSettings, MetricsReaders, Pulse, Readiness, TrialLimit};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
 use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
@@ -233,6 +233,12 @@ impl Server {
                 settings.authentication_failures_per_minute,
                 settings.trusted_proxies.clone(),
             )),
+            inbound: Arc::new(Inbound::new(InboundSettings {
+                reports_per_second: settings.inbound_per_second,
+                clicks_per_second: settings.clicks_per_address_per_second,
+                country_header: settings.country_header.as_deref().and_then(|name| name.parse().ok()),
+                public_url: settings.public_url.clone(),
+            })),
             body_bytes_max: settings.body_bytes_max,
             metrics: match settings.metrics {
                 MetricsAccess::Loopback => MetricsReaders::Loopback,
@@ -384,7 +390,14 @@ fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
 }
 
 fn retention_settings(settings: &Settings) -> RetentionSettings {
-    RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+    RetentionSettings {
+        events: settings.retention(),
+        audit: settings.audit_retention(),
+        actions: settings.actions_retention(),
+        clicks: Duration::from_secs(u64::from(settings.clicks_days) * 86_400),
+        inbound_calls: Duration::from_secs(u64::from(settings.inbound_calls_days) * 86_400),
+        interval: SWEEP_INTERVAL,
+    }
 }
 
 /// Has the dispatcher's loop itself tell that it turns: a timer beside it would go on if it hung.

@@ -49,6 +49,8 @@ pub(super) const CODES: &[Code] = &[
     code("offer_exists", 409, "the offer's id is taken, perhaps by another account: ids of offers are unique on the server"),
     code("too_many_offers", 409, "10,000 offers are kept; delete some"),
     code("too_many_inbound_keys", 409, "10,000 inbound keys are kept, and 100 of one account; delete some"),
+    code("too_many_clicks", 429, "more clicks came from this address than the setting `clicks_per_address_per_second` (20) allows; `Retry-After` says when to try again"),
+    code("test_run_not_ready", 409, "the link of the test run was not opened yet, the run is finished, or its advertiser has no inbound key; `detail` says which"),
     code("too_many_keys", 409, "10,000 keys are kept; delete some"),
     code("account_being_deleted", 409, "the account's data are being removed; its id can be used again when that is done"),
     code("field_in_use", 409, "a template uses a macro name that would not be declared any more; `detail` says which subscription"),

@@ -48,6 +48,8 @@ pub struct Metrics {
     registry: Registry,
     accepted: [[Counter; 2]; AccountClass::ALL.len()],
     refused: Family<Labels<1>, Counter>,
+    inbound_calls: Family<Labels<1>, Counter>,
+    clicks: Family<Labels<1>, Counter>,
     owed: [Counter; AccountClass::ALL.len()],
     ended: [[Counter; 2]; AccountClass::ALL.len()],
     attempts: [[Counter; 2]; Outcome::ALL.len()],
@@ -106,6 +108,8 @@ impl Metrics {
         put(registry, "build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let accepted: Family<Labels<2>, Counter> = family(registry, "events_accepted");
         let refused = family(registry, "events_refused");
+        let inbound_calls = family(registry, "inbound_calls");
+        let clicks = family(registry, "clicks");
         let owed: Family<Labels<1>, Counter> = family(registry, "deliveries_accepted");
         let ended: Family<Labels<2>, Counter> = family(registry, "deliveries_ended");
         let attempts: Family<Labels<2>, Counter> = family(registry, "attempts");
@@ -131,6 +135,8 @@ impl Metrics {
                 ["new", "duplicate"].map(|result| accepted.get_or_create_owned(&[("result", result), kind(place)]))
             }),
             refused,
+            inbound_calls,
+            clicks,
             owed: array::from_fn(|place| owed.get_or_create_owned(&[kind(place)])),
             ended: array::from_fn(|place| ["delivered", "dead"].map(|state| ended.get_or_create_owned(&[("state", state), kind(place)]))),
             attempts: array::from_fn(|place| {
@@ -176,6 +182,16 @@ impl Metrics {
     /// Notes that a call to report events was refused.
     pub fn events_refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Notes that a report of an advertiser was answered.
+    pub fn inbound_call(&self, result: &'static str) {
+        self.inbound_calls.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Notes a visit of a partner's link.
+    pub fn clicked(&self, result: &'static str) {
+        self.clicks.get_or_create(&[("result", result)]).inc();
     }
 
     /// Notes that an attempt for `account` was settled at `now`.

@@ -106,64 +106,69 @@ impl Queue {
         sees: impl Fn(&AccountId) -> bool + Send,
         not_to: Option<SubscriptionId>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let (registry, now) = (self.registry(), self.clock.now());
-        let prepared = self.prepare(&registry, now, events, sees, not_to)?;
-        self.store_prepared(&registry, now, prepared, Vec::new()).await
+        let registry = self.registry();
+        let now = self.clock.now();
+        let mut prepared = Vec::with_capacity(events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            if !sees(&event.account) {
+                return Err(EmitError::UnknownAccount { index, account: event.account });
+            }
+            let mut new = self.prepare(&registry, now, index, event, not_to)?;
+            new.documents = self.ledger_changes(&new);
+            prepared.push(new);
+        }
+        self.commit(&registry, now, prepared, Vec::new()).await
     }
 
-    /// Events as they will be stored, with their deliveries by this configuration.
+    /// An event as the store takes it, with its deliveries.
     pub(super) fn prepare(
         &self,
         registry: &Registry,
         now: Timestamp,
-        events: Vec<IncomingEvent>,
-        sees: impl Fn(&AccountId) -> bool,
+        index: usize,
+        event: IncomingEvent,
         not_to: Option<SubscriptionId>,
-    ) -> Result<Vec<NewEvent>, EmitError> {
-        let mut prepared = Vec::with_capacity(events.len());
-        for (index, event) in events.into_iter().enumerate() {
-            if registry.account(&event.account).is_none() || !sees(&event.account) {
-                return Err(EmitError::UnknownAccount { index, account: event.account });
-            }
-            if !registry.knows_event_type(&event.event_type) {
-                return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
-            }
-            if let Some(defined) = registry.event_type(&event.event_type)
-                && let Err((pointer, detail)) = check_shape(defined, &event.data)
-            {
-                return Err(EmitError::WrongField { index, pointer, detail });
-            }
-            let key = event.key.map(|text| NewKey {
-                digest: text.digest(&event.account),
-                fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
-                expires_at: now.after(self.key_lifetime),
-                text,
-            });
-            let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
-            let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
-            let deliveries = registry
-                .subscriptions_of(&event.account)
-                .filter(|_| allowed)
-                .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
-                .take(usize::from(u16::MAX))
-                .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
-                .collect();
-            prepared.push(NewEvent {
-                account: event.account,
-                event_type: event.event_type,
-                key,
-                occurred_at,
-                received_at: now,
-                data: Arc::new(event.data),
-                deliveries,
-                documents: Vec::new(),
-            });
+    ) -> Result<NewEvent, EmitError> {
+        if registry.account(&event.account).is_none() {
+            return Err(EmitError::UnknownAccount { index, account: event.account });
         }
-        Ok(prepared)
+        if !registry.knows_event_type(&event.event_type) {
+            return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
+        }
+        if let Some(defined) = registry.event_type(&event.event_type)
+            && let Err((pointer, detail)) = check_shape(defined, &event.data)
+        {
+            return Err(EmitError::WrongField { index, pointer, detail });
+        }
+        let key = event.key.map(|text| NewKey {
+            digest: text.digest(&event.account),
+            fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
+            expires_at: now.after(self.key_lifetime),
+            text,
+        });
+        let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+        let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
+        let deliveries = registry
+            .subscriptions_of(&event.account)
+            .filter(|_| allowed)
+            .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
+            .take(usize::from(u16::MAX))
+            .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
+            .collect();
+        Ok(NewEvent {
+            account: event.account,
+            event_type: event.event_type,
+            key,
+            occurred_at,
+            received_at: now,
+            data: Arc::new(event.data),
+            deliveries,
+            documents: Vec::new(),
+        })
     }
 
-    /// Stores events and changes of documents in one commit, and counts the events.
-    pub(super) async fn store_prepared(
+    /// Stores what was prepared, and these documents with it.
+    pub(super) async fn commit(
         &self,
         registry: &Registry,
         now: Timestamp,

@@ -2,12 +2,13 @@
 //!
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
 //! attempt and the state that follows it, and so are a change of configuration and its entry in the
-//! audit log. What this module adds is the configuration in memory, by which an event finds its
+//! audit log, and so are an action's row in the ledger and its events. What this module adds is the configuration in memory, by which an event finds its
 //! subscriptions and a call its key, the list of what is in flight, and what happened lately.
 
 mod accept;
 mod account;
 mod accounts;
+mod actions;
 mod audit;
 mod configure;
 mod endpoint;
@@ -25,10 +26,12 @@ mod retention;
 mod sealing;
 mod stats;
 mod unlock;
+mod visits;
 
 pub use accept::{EmitError, IncomingEvent};
 pub use account::{Account, AccountKind, AccountKinds};
 pub use accounts::{ChangeAccountError, ChangedAccount};
+pub use actions::{ActionQuery, LogReport};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
@@ -45,6 +48,7 @@ pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
 pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
+pub use visits::{ClickQuery, InboundCallQuery};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -83,6 +87,8 @@ pub struct Queue {
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
+    /// Reports of one action take turns.
+    turns: actions::Turns,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -129,6 +135,7 @@ impl Queue {
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
+            turns: actions::Turns::default(),
             key_lifetime,
             vault,
             operator_last_use,

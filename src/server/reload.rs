@@ -12,16 +12,19 @@ use crate::queue::{Queue, RetentionSettings};
 use crate::request::guard::Guard;
 
 /// The settings that can be changed while the server runs.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 16] = [
+    "actions_days",
     "allow",
     "allow_private",
     "audit_days",
+    "clicks_days",
     "deny",
     "deny_hosts",
     "drain_s",
     "failing_after",
     "in_flight_max",
     "in_flight_per_subscription_max",
+    "inbound_calls_days",
     "log",
     "ports",
     "probe_interval_s",

@@ -207,6 +207,7 @@ const fn document_number(kind: DocumentKind) -> u8 {
         DocumentKind::Customer => 4,
         DocumentKind::InboundCall => 5,
         DocumentKind::TestRun => 6,
+        DocumentKind::Lead => 7,
     }
 }
 

@@ -341,11 +341,13 @@ pub enum DocumentKind {
     InboundCall,
     /// A test of an offer from click to postback.
     TestRun,
+    /// Where the row of a reported action is, by the lead's id.
+    Lead,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun];
+    pub const ALL: [Self; 7] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun, Self::Lead];
 
     /// Its stable name, as in archives.
     #[must_use]
@@ -357,6 +359,7 @@ impl DocumentKind {
             Self::Customer => "customer",
             Self::InboundCall => "inbound_call",
             Self::TestRun => "test_run",
+            Self::Lead => "lead",
         }
     }
 

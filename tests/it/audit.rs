@@ -246,7 +246,7 @@ async fn entries_are_removed_when_they_are_old_enough() {
     for number in 0..600 {
         create(format!("old-{number}")).await;
     }
-    let retention = RetentionSettings { events: days(30), audit: days(365), interval: Duration::from_secs(3_600) };
+    let retention = RetentionSettings { events: days(30), audit: days(365), actions: days(400), interval: Duration::from_secs(3_600) };
     let sweeping = tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(retention).subscribe()));
     tokio::time::sleep(days(364)).await;
     create("late".into()).await;
