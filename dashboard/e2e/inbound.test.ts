@@ -29,6 +29,8 @@ test("what is empty says what to do next", async () => {
   for (const [screen, text] of [
     ["offers", "Create an offer with its actions and payouts."],
     ["inbound-keys", "An advertiser's server needs a key to report."],
+    ["inbound-calls", "the call shows up here by itself"],
+    ["clicks", "when a visitor follows a partner link"],
   ] as const) {
     await open(page, screen);
     await page.getByText(text).waitFor();
@@ -142,4 +144,111 @@ test("an offer is paused and resumed; an older page cannot overwrite it", async 
   await page.getByRole("button", { name: "Save changes" }).click();
   await page.getByRole("alert").filter({ hasText: "version" }).waitFor();
   expect((await server.get("/v1/offers/summer-shop")).name).toBe("Summer: Shop!");
+});
+
+/** A visitor follows the partner's link. Gives the click id that the landing page gets. */
+async function visit(subId: string): Promise<string> {
+  const answer = await fetch(`${server.url}/acme/c/summer-shop?sub_id1=${encodeURIComponent(subId)}`, { redirect: "manual" });
+  expect(answer.status).toBe(302);
+  return new URL(answer.headers.get("location") ?? "").searchParams.get("c") ?? "";
+}
+
+/** The shop's server reports. */
+async function report(parameters: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }> {
+  const [key] = (await server.get("/v1/inbound-keys")).data;
+  const answer = await fetch(`${server.url}/${key.key}/s2s?${new URLSearchParams(parameters)}`);
+  return { status: answer.status, body: await answer.json() };
+}
+
+test("integration codes are copied", async () => {
+  await open(page, "offers/summer-shop/codes");
+  const box = (title: string) => page.locator(".code", { has: page.getByRole("heading", { name: title, exact: true }) });
+  const copied = async (title: string) => {
+    await box(title).getByRole("button", { name: "Copy" }).click();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  const [key] = (await server.get("/v1/inbound-keys")).data;
+  expect(await copied("Partner link")).toBe(`${server.url}/acme/c/summer-shop`);
+  expect(await copied("Postback URL (GET)")).toBe(`${server.url}/${key.key}/s2s?click_id={click_id}&request_id={request_id}&action=sale&status={status}&price={price}`);
+  expect(await copied("POST with JSON")).toMatch(/^curl -X 'POST' .*\n.*Content-Type: application\/json.*\n.*"request_id": "\{request_id\}"/s);
+  expect(await copied("Pixel")).toMatch(/^<img src="http.*px\.gif\?click_id=\{click_id\}/);
+  expect(await copied("Frame")).toMatch(/^<iframe src="http/);
+});
+
+test("a report comes in live and is explained; so is one that is refused", async () => {
+  await server.post("/v1/subscriptions", { account: "acme", name: "Acme's tracker", event_types: ["action.*"], request: { url: `${receiver.url("/acme")}?cid={SubId1}&payout={Payout}&status={Status}` } });
+  const click = await visit("w8TnE3kQ");
+  await open(page, "inbound-calls");
+  await page.getByText("No reports yet").waitFor();
+  const taken = await report({ click_id: click, request_id: "order-1", action: "sale", status: "new", price: "100.00" });
+  expect(taken).toMatchObject({ status: 200, body: { status: "success", rejected_by_conflict: false } });
+  const row = page.locator(".virtual tbody tr", { hasText: "order-1" });
+  await row.getByText("Taken").waitFor();
+  // The partner's postback carries the partner's own value, and its part of the payout.
+  await until("the postback", () => receiver.received.find((request) => request.url === "/acme?cid=w8TnE3kQ&payout=8.00&status=PENDING"));
+  await row.locator("a").click();
+  await page.getByText("The report changed the action").waitFor();
+  expect(await page.locator(".pairs").innerText()).toMatch(/request_id\s+order-1/);
+  await page.getByText(`"lead_id": "${taken.body.lead_id}"`).waitFor();
+  const [key] = (await server.get("/v1/inbound-keys")).data;
+  expect(await page.content()).not.toContain(key.key);
+  await page.getByRole("link", { name: click }).click();
+  await page.getByText("w8TnE3kQ", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "Reports of this click" }).click();
+  await page.locator(".virtual tbody tr", { hasText: "order-1" }).waitFor();
+
+  const refused = await report({ click_id: click, request_id: "order-2", action: "sale", status: "perhaps", price: "1" });
+  expect(refused.status).toBe(422);
+  await open(page, "inbound-calls?result=error");
+  await page.locator(".virtual tbody tr", { hasText: "order-2" }).locator("a").click();
+  await page.getByText("unknown_status").first().waitFor();
+  await page.locator(".note.bad", { hasText: "perhaps" }).waitFor();
+
+  expect((await report({ click_id: click, request_id: "order-1", action: "sale", status: "new", price: "100.00" })).body.status).toBe("success");
+  await report({ click_id: click, request_id: "order-1", action: "sale", status: "approved", price: "100.00" });
+  expect((await report({ click_id: click, request_id: "order-1", action: "sale", status: "rejected", price: "100.00" })).body.rejected_by_conflict).toBe(true);
+  for (const [result, label] of [["repeated", "Repeated"], ["conflict", "Conflict"]] as const) {
+    await open(page, `inbound-calls?result=${result}`);
+    await page.locator(".virtual tbody tr").first().getByText(label).waitFor();
+  }
+});
+
+test("one test lead is walked through to its end", async () => {
+  await open(page, "offers/summer-shop/test");
+  await page.getByLabel("Price").fill("50.00");
+  await page.getByRole("button", { name: "Start a test" }).click();
+  const step = (name: string) => page.locator(".run-steps li", { hasText: name });
+  await step("The link was opened").getByText("Waiting").waitFor();
+  expect(await page.getByRole("button", { name: "Report hold" }).isDisabled()).toBe(true);
+  const [landing] = await Promise.all([page.context().waitForEvent("page"), page.getByRole("link", { name: "Open the link" }).click()]);
+  await landing.waitForURL(/\/landing\?/);
+  await landing.close();
+  await step("The link was opened").getByText("Passed").waitFor();
+  await page.getByRole("button", { name: "Report hold" }).click();
+  for (const name of ["A report came in", "The lead was recorded", "The event was made", "The partner's postback was delivered"]) await step(name).getByText("Passed").waitFor();
+  await step("The status was changed").getByText("Waiting").waitFor();
+  await page.getByRole("button", { name: "Report approved" }).click();
+  await step("The status was changed").getByText("Passed").waitFor();
+  await page.getByText("Every step passed.").waitFor();
+  await page.getByRole("button", { name: "Finish" }).click();
+  await page.getByRole("button", { name: "Finish" }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "See the reports of the click" }).click();
+  await page.locator(".virtual tbody tr").nth(1).waitFor();
+});
+
+test("a test says at which step it fails, and why", async () => {
+  receiver.answer("/acme", { status: 404, body: "campaign is closed" });
+  await open(page, "offers/summer-shop/test");
+  await page.getByRole("button", { name: "Start a test" }).click();
+  await page.getByText("The test link").waitFor();
+  const link = await page.locator(".secret code").innerText();
+  await fetch(link, { redirect: "manual" });
+  await page.getByRole("button", { name: "Report hold" }).click();
+  const failed = page.locator(".run-steps li", { hasText: "The partner's postback was delivered" });
+  await failed.getByText("Failed").waitFor();
+  await failed.getByText("refused").waitFor();
+  await failed.getByRole("link", { name: "Acme's tracker" }).waitFor();
+  await page.getByRole("button", { name: "Finish" }).click();
+  await page.locator(".run-steps li", { hasText: "The status was changed" }).getByText("Passed").waitFor();
+  receiver.answer("/acme", { status: 200, body: "OK" });
 });

@@ -5,13 +5,13 @@ import { writeExact } from "../exact-json";
 import { useLive } from "../live";
 import { address } from "../router";
 import { texts as common } from "../texts";
-import { CopyButton, Fact, Facts, FailureNote, Head, Note, Pill, Skeleton, Time, type Tone } from "../ui/basics";
+import { Button, CopyButton, Fact, Facts, FailureNote, Head, Note, Pill, Skeleton, Time, type Tone } from "../ui/basics";
 import { TextBlock } from "../ui/exchange";
 import { accountColumn, ChipFilter, LiveList, SelectFilter, TextFilter } from "../ui/live-list";
 import { sentence, Words } from "../ui/words";
 import "./style.css";
 import { texts } from "./texts";
-import { CALL_RESULTS, type CallResult } from "./types";
+import { CALL_RESULTS, type CallResult, type Click } from "./types";
 import { useOffers } from "./use-offers";
 
 const t = texts.calls;
@@ -20,24 +20,26 @@ const nothing = <span class="muted">–</span>;
 export interface InboundCall {
   id: string;
   at: Moment;
-  account: string;
-  offer: string | null;
+  /** The advertiser; none if the key is not known. */
+  account: string | null;
   /** The id of the key, never the key. */
   key: string | null;
+  offer: string | null;
   method: string;
-  kind: "s2s" | "pixel" | "frame";
-  parameters: Record<string, unknown>;
+  kind: "s2s" | "pixel" | "frame" | "test";
+  parameters: Record<string, string>;
+  truncated: boolean;
   result: CallResult;
   code: string | null;
-  status_code: number;
+  /** Of the answer. */
+  status: number;
   reply: unknown;
-  request_id: string | null;
-  status: string | null;
-  lead_id: string | null;
+  lead: string | null;
   action: string | null;
+  request_id: string | null;
   click: string | null;
   events: string[];
-  address: string | null;
+  address: string;
   user_agent: string | null;
 }
 
@@ -52,7 +54,8 @@ export function ResultPill({ result }: { result: CallResult }) {
   );
 }
 
-const FILTERS = ["result", "code", "offer", "request_id", "lead", "click", "address", "status"];
+/** Those with a control, and those that other screens link to. */
+const FILTERS = ["result", "code", "offer", "request_id", "lead", "click", "address"];
 
 export function InboundCalls({ query }: { query: Record<string, string> }) {
   const offers = useOffers();
@@ -69,6 +72,14 @@ export function InboundCalls({ query }: { query: Record<string, string> }) {
           <ChipFilter label={t.result} value={query.result} options={["", ...CALL_RESULTS].map((name) => [name, name ? (texts.results[name as CallResult]?.[0] ?? name) : t.any])} onChange={(result) => show({ result })} />
           <SelectFilter label={t.offer} any={t.anyOffer} value={query.offer} options={offers} onChange={(offer) => show({ offer })} />
           <TextFilter label={t.request} placeholder={t.searchRequest} value={query.request_id} onChange={(request_id) => show({ request_id })} />
+          {(["code", "lead", "click", "address"] as const).map(
+            (name) =>
+              query[name] && (
+                <Button key={name} icon="close" onClick={() => show({ [name]: undefined })}>
+                  {t.only[name]} {query[name]}
+                </Button>
+              ),
+          )}
         </>
       )}
       columns={[
@@ -84,12 +95,12 @@ export function InboundCalls({ query }: { query: Record<string, string> }) {
         { name: t.offer, cell: (item) => (item.offer ? <span class="cut short">{item.offer}</span> : nothing) },
         ...accountColumn<InboundCall>(),
         { name: t.request, class: "grow", cell: (item) => <span class="cut">{item.request_id ?? item.code ?? "–"}</span> },
-        { name: t.status, cell: (item) => (item.status ? <span class="cut short">{item.status}</span> : nothing) },
-        { name: t.reply, class: "wide-only num", cell: (item) => item.status_code },
-        { name: t.from, class: "right", cell: (item) => <span class="num">{item.address ?? "–"}</span> },
+        { name: t.status, cell: (item) => (item.parameters.status ? <span class="cut short">{item.parameters.status}</span> : nothing) },
+        { name: t.reply, class: "wide-only num", cell: (item) => item.status },
+        { name: t.from, class: "right", cell: (item) => <span class="num">{item.address}</span> },
       ]}
       csv={[
-        ...(["id", "at", "account", "offer", "key", "method", "kind", "result", "code", "status_code", "request_id", "status", "lead_id", "click", "address", "user_agent"] as const).map((name) => ({ name, value: (item: InboundCall) => item[name] })),
+        ...(["id", "at", "account", "offer", "key", "method", "kind", "result", "code", "status", "request_id", "lead", "action", "click", "address", "user_agent"] as const).map((name) => ({ name, value: (item: InboundCall) => item[name] })),
         { name: "parameters", value: (item) => item.parameters },
       ]}
       empty={{
@@ -116,6 +127,12 @@ function advice(reply: unknown): { detail: string | undefined; errors: { paramet
 
 export function InboundCallScreen({ id }: { id: string }) {
   const { data: item, failure, again } = useLive(`inbound call ${id}`, (signal) => get<InboundCall>(at`/v1/inbound-calls/${id}`, {}, signal), 0);
+  // The action is the partner's whose click it was; without a click that is known it is the advertiser's own.
+  const { data: partner } = useLive(
+    `partner of ${item?.click ?? ""}`,
+    async (signal) => (item?.click ? get<Click>(at`/v1/clicks/${item.click}`, {}, signal).then((click) => click.account, () => item.account) : item?.account),
+    0,
+  );
   const back: [string, string] = [address(["inbound-calls"]), texts.call.back];
   if (!item) {
     return (
@@ -126,7 +143,7 @@ export function InboundCallScreen({ id }: { id: string }) {
     );
   }
   const { detail, errors } = advice(item.reply);
-  const parameters = Object.entries(item.parameters ?? {});
+  const parameters = Object.entries(item.parameters);
   const reply = typeof item.reply === "string" ? item.reply : writeExact(item.reply ?? null, 2);
   return (
     <>
@@ -165,8 +182,8 @@ export function InboundCallScreen({ id }: { id: string }) {
         <Fact name={texts.call.method}>
           {item.method} · {texts.call.how[item.kind] ?? item.kind}
         </Fact>
-        <Fact name={texts.call.address}>{item.address ?? nothing}</Fact>
-        <Fact name={common.account}>{item.account || nothing}</Fact>
+        <Fact name={texts.call.address}>{item.address}</Fact>
+        <Fact name={common.account}>{item.account ?? <span class="muted">{texts.call.unknownKey}</span>}</Fact>
         <Fact name={t.offer}>{item.offer ? <a href={address(["offers", item.offer])}>{item.offer}</a> : nothing}</Fact>
         {item.key && (
           <Fact name={texts.call.key}>
@@ -178,13 +195,13 @@ export function InboundCallScreen({ id }: { id: string }) {
             <code>{item.code}</code>
           </Fact>
         )}
-        {item.lead_id && <Fact name={texts.call.lead}>{item.action ? <a href={actionAddress(item)}>{item.lead_id}</a> : item.lead_id}</Fact>}
+        {item.lead && <Fact name={texts.call.lead}>{partner ? <a href={address(["actions", item.lead, partner])}>{item.lead}</a> : item.lead}</Fact>}
         {item.click && (
           <Fact name={texts.call.click}>
             <a href={address(["clicks", item.click])}>{item.click}</a>
           </Fact>
         )}
-        {item.events?.length > 0 && (
+        {item.events.length > 0 && (
           <Fact name={texts.call.events}>
             {item.events.map((event) => (
               <a key={event} class="line" href={address(["events", event])}>
@@ -204,12 +221,13 @@ export function InboundCallScreen({ id }: { id: string }) {
               {parameters.map(([name, value]) => (
                 <tr key={name}>
                   <th scope="row">{name}</th>
-                  <td>{typeof value === "string" ? value : writeExact(value)}</td>
+                  <td>{value}</td>
                 </tr>
               ))}
             </tbody>
           </table>
         )}
+        {item.truncated && <p class="hint">{texts.call.truncated}</p>}
         {item.user_agent && (
           <p class="hint">
             {texts.call.agent}: {item.user_agent}
@@ -219,7 +237,7 @@ export function InboundCallScreen({ id }: { id: string }) {
       <section class="card">
         <div class="card-head">
           <h2>
-            {texts.call.reply} {item.status_code}
+            {texts.call.reply} {item.status}
           </h2>
           <CopyButton text={reply} />
         </div>
@@ -228,5 +246,3 @@ export function InboundCallScreen({ id }: { id: string }) {
     </>
   );
 }
-
-const actionAddress = (item: InboundCall) => address(["actions", item.lead_id ?? "", item.account]);

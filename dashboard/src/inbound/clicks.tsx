@@ -79,7 +79,7 @@ export function ClickScreen({ id }: { id: string }) {
         back={back}
         sub={
           <span class="facts">
-            {item.test_run && <Pill tone="info">{t.test}</Pill>}
+            {item.test && <Pill tone="info">{t.test}</Pill>}
             <span>
               {common.account} <b>{item.account}</b>
             </span>

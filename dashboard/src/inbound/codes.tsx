@@ -1,6 +1,7 @@
 // What is pasted elsewhere so that reports come in: addresses, pixel, frame, and the partner's link.
 import { useState } from "preact/hooks";
 import { all, at, get } from "../api/client";
+import { curl } from "../curl";
 import { useDirectory } from "../directory";
 import { useLive } from "../live";
 import { address, go } from "../router";
@@ -12,20 +13,23 @@ import type { InboundKey, Model, Offer } from "./types";
 
 const t = texts.codes;
 
-interface Code {
-  kind: "postback" | "post" | "pixel" | "frame";
-  purpose: "lead" | "customer";
-  code: string;
+interface ActionCodes {
+  action: string;
+  model: Model;
+  get: string;
+  post_url: string;
+  post_body: Record<string, string>;
+  pixel: string;
+  frame: string;
+  activate?: string;
+  deactivate?: string;
 }
 
 interface CodesAnswer {
-  key: string;
-  partner_link: string | null;
-  actions: { action: string; model: Model; codes: Code[] }[];
+  key: string | null;
+  actions: ActionCodes[];
+  link?: string;
 }
-
-const TITLES: Record<Code["kind"], string> = { postback: t.postback, post: t.post, pixel: t.pixel, frame: t.frame };
-const HINTS: Partial<Record<Code["kind"], string>> = { postback: t.postbackHint, pixel: t.pixelHint };
 
 /** The accounts that may have links of an offer, as far as the key sees them. */
 export function usePartners(offer: Offer): string[] {
@@ -85,7 +89,7 @@ export function Codes({ offer, query }: { offer: Offer; query: Record<string, st
       <section class="card" aria-label={t.partnerTitle}>
         <h2>{t.partnerTitle}</h2>
         <PartnerField partners={partners} value={partner} onChange={setPartner} hint={t.partnerHint} />
-        {codes?.partner_link && <CodeBox title={t.partnerTitle} code={codes.partner_link} />}
+        {codes?.link && <CodeBox title={t.partnerTitle} code={codes.link} />}
       </section>
       <section class="card">
         <Field label={t.key} hint={t.publicUrl}>
@@ -102,19 +106,17 @@ export function Codes({ offer, query }: { offer: Offer; query: Record<string, st
         <Note tone="warn">{t.secret}</Note>
       </section>
       {!codes && !refused && <Skeleton rows={3} />}
-      {codes?.actions.map(({ action, model, codes: listed }) => (
-        <section key={action} class="card" aria-label={action}>
+      {codes?.actions.map((item) => (
+        <section key={item.action} class="card" aria-label={item.action}>
           <h2>
-            {action} <span class="theirs">{texts.offer.models[model]}</span>
+            {item.action} <span class="theirs">{texts.offer.models[item.model]}</span>
           </h2>
-          {listed.map((code) => (
-            <CodeBox
-              key={`${code.kind} ${code.purpose}`}
-              title={model === "recurring" ? `${TITLES[code.kind]}: ${code.purpose === "customer" ? t.customer : t.lead}` : TITLES[code.kind]}
-              hint={code.purpose === "lead" ? HINTS[code.kind] : undefined}
-              code={code.code}
-            />
-          ))}
+          {item.activate && <CodeBox title={t.activate} code={item.activate} />}
+          {item.deactivate && <CodeBox title={t.deactivate} code={item.deactivate} />}
+          <CodeBox title={t.get} hint={t.getHint} code={item.get} />
+          <CodeBox title={t.post} code={curl({ method: "POST", url: item.post_url, headers: [{ name: "Content-Type", value: "application/json" }], body: JSON.stringify(item.post_body, null, 2) })} />
+          <CodeBox title={t.pixel} hint={t.pixelHint} code={item.pixel} />
+          <CodeBox title={t.frame} code={item.frame} />
         </section>
       ))}
     </div>

@@ -1,13 +1,15 @@
 // One test lead from the link to the partner's postback, each step as it happens.
 import { useState } from "preact/hooks";
 import { at, Failure, get, post } from "../api/client";
-import type { Time as Moment } from "../api/types";
+import type { Listed, Time as Moment } from "../api/types";
+import { useDirectory } from "../directory";
 import { useLive } from "../live";
 import { address, go } from "../router";
 import { rights } from "../session";
 import { Button, CopyButton, FailureNote, Field, Note, Pill, Skeleton, Time, type Tone, useAction } from "../ui/basics";
 import { tell } from "../ui/dialog";
 import { sentence, Words } from "../ui/words";
+import type { InboundCall } from "./calls";
 import { PartnerField, usePartners } from "./codes";
 import { isPercentage } from "./payout";
 import { texts } from "./texts";
@@ -18,10 +20,8 @@ const t = texts.test;
 interface Step {
   name: string;
   state: "waiting" | "passed" | "failed" | "skipped";
-  detail: string | null;
+  detail: string;
   at: Moment | null;
-  subscription?: string | null;
-  delivery?: string | null;
 }
 
 interface TestRun {
@@ -31,7 +31,7 @@ interface TestRun {
   action: string;
   price: string | null;
   link: string;
-  lead_id: string | null;
+  click: string | null;
   finished_at: Moment | null;
   steps: Step[];
 }
@@ -112,6 +112,12 @@ function Start({ offer }: { offer: Offer }) {
 
 function Run({ id, offer }: { id: string; offer: Offer }) {
   const { data: run, failure, again } = useLive(`test run ${id}`, (signal) => get<TestRun>(at`/v1/test-runs/${id}`, {}, signal), 1000);
+  const recorded = run?.steps.some((step) => step.name === "lead_recorded" && step.state === "passed");
+  const { data: lead } = useLive(
+    `lead of ${run?.click} ${recorded}`,
+    async (signal) => (run?.click && recorded ? (await get<Listed<InboundCall>>("/v1/inbound-calls", { click: run.click }, signal)).data.find((call) => call.lead)?.lead : undefined),
+    0,
+  );
   const [problem, setProblem] = useState<Failure>();
   const act = async (what: () => Promise<unknown>, told: string) => {
     setProblem(undefined);
@@ -152,18 +158,16 @@ function Run({ id, offer }: { id: string; offer: Offer }) {
       {done && <Note tone="good">{t.done}</Note>}
       <section class="card" aria-label={t.title}>
         <ol class="run-steps">
-          {run.steps.map((step, index) => (
-            <li key={`${step.name} ${step.subscription ?? index}`}>
+          {run.steps.map((step) => (
+            <li key={step.name}>
               <Pill tone={TONES[step.state]}>{t.states[step.state] ?? step.state}</Pill>
               <div>
                 <b>{t.steps[step.name] ?? step.name}</b>
-                {step.detail && (
-                  <p class="muted">
-                    <Words text={sentence(step.detail)} />
-                  </p>
-                )}
-                {step.delivery && <a href={address(["deliveries", step.delivery])}>{t.seeDelivery}</a>}
-                {step.name === "lead_recorded" && run.lead_id && <a href={address(["actions", run.lead_id, run.partner])}>{t.seeAction}</a>}
+                <p class="muted">
+                  <Detail text={step.detail} />
+                </p>
+                {step.name === "report_received" && run.click && step.state !== "waiting" && <a href={address(["inbound-calls"], { click: run.click })}>{t.seeReports}</a>}
+                {step.name === "lead_recorded" && lead && <a href={address(["actions", lead, run.partner])}>{t.seeAction}</a>}
               </div>
               <Time at={step.at} />
             </li>
@@ -194,5 +198,17 @@ function Run({ id, offer }: { id: string; offer: Offer }) {
         </div>
       )}
     </div>
+  );
+}
+
+/** What a step says, with the things that it names as links. */
+function Detail({ text }: { text: string }) {
+  const { subscriptions } = useDirectory();
+  return (
+    <>
+      {sentence(text)
+        .split(/\b(sub_\w+)/)
+        .map((part, index) => (index % 2 === 1 ? <a key={index} href={address(["subscriptions", part])}>{subscriptions.get(part)?.name ?? part}</a> : <Words key={index} text={part} />))}
+    </>
   );
 }

@@ -125,5 +125,5 @@ export interface Click {
   user_agent?: string;
   referring_domain?: string;
   landing_url?: string;
-  test_run?: string;
+  test?: boolean;
 }

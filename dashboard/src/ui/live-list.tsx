@@ -119,8 +119,8 @@ export function LiveList<T extends Row>({ read = get<Listed<T>>, columns, csv, p
 }
 
 /** The column with the account, where rows of several are shown. */
-export function accountColumn<T extends { account: string }>(): Column<T>[] {
-  return rights().allAccounts && !chosenAccount.get() ? [{ name: texts.account, class: "wide-only", cell: (item) => item.account }] : [];
+export function accountColumn<T extends { account: string | null }>(): Column<T>[] {
+  return rights().allAccounts && !chosenAccount.get() ? [{ name: texts.account, class: "wide-only", cell: (item) => item.account ?? "–" }] : [];
 }
 
 /** A filter that is one of many; a value that is not among them is shown as it is. */
