@@ -54,6 +54,25 @@ beforeAll(async () => {
   await server.post("/v1/offers", { id: "loans", account: "shop", name: "Loans of the winter", state: "paused", landing_url: receiver.url("/loans"), currency: "EUR", partners: ["acme"], actions: [{ name: "application", rate: "30.00" }] });
   await server.post("/v1/inbound-keys", { account: "shop", offer: "summer-shop", name: "Shop's server", addresses: ["127.0.0.0/8"] });
   await server.post("/v1/inbound-keys", { account: "shop", name: "Upstream network", per_second: 20, expires_at: "2099-01-01T00:00:00Z" });
+  const [, key] = (await server.get("/v1/inbound-keys")).data as { key: string }[];
+  for (let n = 1; n <= 6; n++) {
+    const link = await fetch(`${server.url}/${n % 3 === 0 ? "northwind" : "acme"}/c/summer-shop?sub_id1=w8TnE3kQ${n}&sub_id2=newsletter`, { redirect: "manual" });
+    const click = new URL(link.headers.get("location") ?? "").searchParams.get("c") ?? "";
+    const report = (more: Record<string, string>) => fetch(`${server.url}/${key?.key}/s2s?${new URLSearchParams({ click_id: click, request_id: `order-${1000 + n}`, action: "sale", price: `${20 + n}.90`, status: "new", ...more })}`);
+    await report({ city: "Lyon" });
+    if (n % 2 === 0) await report({ status: "confirmed" });
+    if (n === 3) await report({ status: "returned", comment: "sent back by the customer" });
+    if (n === 4) await report({ status: "returned" });
+    if (n === 5) await report({ status: "perhaps", request_id: "order-2000" });
+    ids.click = click;
+  }
+  const calls = (await server.get("/v1/inbound-calls")).data as { id: string; result: string }[];
+  ids.call = calls.find((call) => call.result === "success")?.id ?? "";
+  ids.refused = calls.find((call) => call.result === "error")?.id ?? "";
+  const run = await server.post("/v1/offers/summer-shop/test-runs", { partner: "acme", action: "sale", price: "50.00" });
+  await fetch(run.link, { redirect: "manual" });
+  await server.post(`/v1/test-runs/${run.id}/report`, { status: "new" });
+  ids.run = run.id;
   for (let n = 1; n <= 24; n++) {
     const account = n % 4 === 0 ? "northwind" : "acme";
     const data = { ActionId: `1000.4636.${158100 + n}`, CampaignId: "1000", CampaignName: "Acme Campaign", SubId1: `w8TnE3kQ${n}`, Amount: 120.5, Currency: "EUR", items: [{ sku: `A-${n}` }, { sku: `B-${n}` }] };
@@ -94,7 +113,15 @@ const screens = (): Record<string, string> => ({
   offers: "offers",
   "new-offer": "offers/new",
   offer: "offers/summer-shop",
+  codes: "offers/summer-shop/codes",
+  "new-test": "offers/summer-shop/test",
+  test: `offers/summer-shop/test?run=${ids.run}`,
   "inbound-keys": "inbound-keys",
+  "inbound-calls": "inbound-calls",
+  call: `inbound-calls/${ids.call}`,
+  "call-refused": `inbound-calls/${ids.refused}`,
+  clicks: "clicks",
+  click: `clicks/${ids.click}`,
   "new-inbound-key": "inbound-keys?new=1",
   accounts: "accounts",
   keys: "keys",

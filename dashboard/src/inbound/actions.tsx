@@ -23,13 +23,13 @@ export function LedgerPill({ state }: { state: LedgerState }) {
 
 type Row = LedgerRow & { id: string };
 
-/** A row in the list; what orders it is when the action was first seen, as the API lists it. */
+/** The list is kept in order by the place of each row. */
 async function read(path: string, query: Parameters<typeof getExact>[1], signal: AbortSignal): Promise<Listed<Row>> {
   const page = await getExact<Listed<LedgerRow>>(path, query, signal);
-  return { ...page, data: page.data.map((row) => ({ ...row, id: `${row.created_at} ${row.account} ${row.action_id}` })) };
+  return { ...page, data: page.data.map((row) => ({ ...row, id: row.place })) };
 }
 
-const money = (amount: string | null, currency: string | null) => (amount === null || amount === undefined ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);
+const money = (amount: string | undefined, currency: string | undefined) => (amount === undefined ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);
 
 export function Actions({ query }: { query: Record<string, string> }) {
   const offers = useOffers();

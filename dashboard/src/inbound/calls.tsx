@@ -165,7 +165,7 @@ export function InboundCallScreen({ id }: { id: string }) {
             <Words text={sentence(detail)} />
           </p>
         )}
-        {errors.length > 0 && (
+        {errors.some((error) => error.detail !== detail) && (
           <ul>
             {errors.map((error) => (
               <li key={`${error.parameter} ${error.detail}`}>

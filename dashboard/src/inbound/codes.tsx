@@ -5,7 +5,7 @@ import { curl } from "../curl";
 import { useDirectory } from "../directory";
 import { useLive } from "../live";
 import { address, go } from "../router";
-import { rights, session } from "../session";
+import { rights } from "../session";
 import { Button, CopyButton, Empty, FailureNote, Field, Note, Skeleton } from "../ui/basics";
 import { TextBlock } from "../ui/exchange";
 import { texts } from "./texts";
@@ -31,28 +31,30 @@ interface CodesAnswer {
   link?: string;
 }
 
-/** The accounts that may have links of an offer, as far as the key sees them. */
-export function usePartners(offer: Offer): string[] {
+/** The accounts that may have links of an offer; none if the key does not see them all. */
+export function usePartners(offer: Offer): string[] | undefined {
   const { accounts } = useDirectory();
-  const now = session.get();
   if (offer.partners !== "all") return offer.partners;
-  if (now.state === "in" && now.me.accounts !== "all") return now.me.accounts;
-  return accounts.map((item) => item.id);
+  return rights().allAccounts ? accounts.map((item) => item.id) : undefined;
 }
 
-export function PartnerField({ partners, value, onChange, hint }: { partners: string[]; value: string; onChange: (partner: string) => void; hint: string }) {
+export function PartnerField({ partners, value, onChange, hint }: { partners: string[] | undefined; value: string; onChange: (partner: string) => void; hint: string }) {
   return (
     <Field label={t.partner} hint={hint}>
-      {(ids) => (
-        <select {...ids} required value={value} onChange={(event) => onChange(event.currentTarget.value)}>
-          <option value="">{t.choosePartner}</option>
-          {partners.map((id) => (
-            <option key={id} value={id}>
-              {id}
-            </option>
-          ))}
-        </select>
-      )}
+      {(ids) =>
+        partners ? (
+          <select {...ids} required value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+            <option value="">{t.choosePartner}</option>
+            {partners.map((id) => (
+              <option key={id} value={id}>
+                {id}
+              </option>
+            ))}
+          </select>
+        ) : (
+          <input {...ids} required spellcheck={false} placeholder={t.partnerId} value={value} onChange={(event) => onChange(event.currentTarget.value.trim())} />
+        )
+      }
     </Field>
   );
 }
@@ -61,7 +63,7 @@ export function Codes({ offer, query }: { offer: Offer; query: Record<string, st
   const { data: keys, failure } = useLive(`keys of ${offer.account}`, (signal) => all<InboundKey>("/v1/inbound-keys", { account: offer.account }, signal), 0);
   const partners = usePartners(offer);
   const [chosenPartner, setPartner] = useState("");
-  const partner = chosenPartner || (partners.length === 1 ? (partners[0] ?? "") : "");
+  const partner = chosenPartner || (partners?.length === 1 ? (partners[0] ?? "") : "");
   const usable = keys?.filter((key) => (!key.offer || key.offer === offer.id) && (!key.expires_at || new Date(key.expires_at).getTime() > Date.now())) ?? [];
   const key = usable.find((item) => item.id === query.key) ?? usable[0];
   const { data: codes, failure: refused } = useLive(

@@ -45,7 +45,7 @@ export function TestMode({ offer, query }: { offer: Offer; query: Record<string,
 function Start({ offer }: { offer: Offer }) {
   const partners = usePartners(offer);
   const [chosen, setChosen] = useState("");
-  const partner = chosen || (partners.length === 1 ? (partners[0] ?? "") : "");
+  const partner = chosen || (partners?.length === 1 ? (partners[0] ?? "") : "");
   const [name, setName] = useState(offer.actions[0]?.name ?? "");
   const [price, setPrice] = useState("100.00");
   const [failure, setFailure] = useState<Failure>();
@@ -64,7 +64,7 @@ function Start({ offer }: { offer: Offer }) {
     <section class="card offer-form" aria-label={t.title}>
       <h2>{t.title}</h2>
       <p class="muted">{t.sub}</p>
-      {partners.length === 0 ? (
+      {partners?.length === 0 ? (
         <Note tone="warn">{t.noPartner}</Note>
       ) : (
         <form

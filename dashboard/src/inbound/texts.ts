@@ -324,6 +324,7 @@ export const texts = {
     partnerTitle: "Partner link",
     partner: "Partner",
     choosePartner: "Choose a partner",
+    partnerId: "Account id of the partner",
     partnerHint: "The link that the partner places. Values of its own are added as sub_id1= to sub_id3=, and come back in its postbacks.",
     get: "Postback URL (GET)",
     getHint: "For the shop's server, or for an upstream network, whose own macros take the place of those in braces.",

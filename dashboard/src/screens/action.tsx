@@ -74,7 +74,7 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
       </Head>
       {failure && <FailureNote failure={failure} again={again} />}
       {!data && !failure && <Skeleton />}
-      {row && row.conflicts > 0 && (
+      {row?.conflicts && (
         <Note tone="warn">
           {words.conflictNote(row.conflicts)} <a href={address(["inbound-calls"], { lead: id, result: "conflict" })}>{words.seeConflicts}</a>
         </Note>
@@ -104,10 +104,10 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
 }
 
 function Ledger({ row }: { row: LedgerAction }) {
-  const money = (amount: string | null, intended: string | null) => (
+  const money = (amount: string | undefined, intended: string | undefined) => (
     <span class="num">
-      {amount ?? "–"} {amount !== null && row.currency}
-      {intended !== null && intended !== amount && <span class="muted"> ({words.intended(intended)})</span>}
+      {amount ?? "–"} {amount !== undefined && row.currency}
+      {intended !== undefined && intended !== amount && <span class="muted"> ({words.intended(intended)})</span>}
     </span>
   );
   return (

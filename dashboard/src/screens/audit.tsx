@@ -68,7 +68,7 @@ export function Audit({ query }: { query: Record<string, string> }) {
                 name: t.object,
                 cell: (entry) => (
                   <>
-                    <ObjectLink id={entry.object} />
+                    <ObjectLink id={entry.object} action={entry.action} />
                     {entry.account && entry.account !== entry.object && <span class="muted"> {entry.account}</span>}
                   </>
                 ),
@@ -96,8 +96,9 @@ export function Audit({ query }: { query: Record<string, string> }) {
   );
 }
 
-function ObjectLink({ id }: { id: string | null }) {
+function ObjectLink({ id, action }: { id: string | null; action: string }) {
   if (!id) return <span class="muted">–</span>;
+  if (action.startsWith("offer.") && action !== "offer.deleted") return <a href={address(["offers", id])}>{id}</a>;
   const section = { sub: "subscriptions", dlv: "deliveries", evt: "events" }[id.split("_")[0] ?? ""];
   return section ? <a href={address([section, id])}>{id}</a> : <code>{id}</code>;
 }
