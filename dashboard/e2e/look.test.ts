@@ -66,8 +66,9 @@ beforeAll(async () => {
     if (n === 5) await report({ status: "perhaps", request_id: "order-2000" });
     ids.click = click;
   }
-  const calls = (await server.get("/v1/inbound-calls")).data as { id: string; result: string }[];
+  const calls = (await server.get("/v1/inbound-calls")).data as { id: string; result: string; lead: string }[];
   ids.call = calls.find((call) => call.result === "success")?.id ?? "";
+  ids.lead = calls.find((call) => call.result === "conflict")?.lead ?? "";
   ids.refused = calls.find((call) => call.result === "error")?.id ?? "";
   const run = await server.post("/v1/offers/summer-shop/test-runs", { partner: "acme", action: "sale", price: "50.00" });
   await fetch(run.link, { redirect: "manual" });
@@ -107,6 +108,8 @@ const screens = (): Record<string, string> => ({
   events: "events",
   event: `events/${ids.event}`,
   action: "actions/1000.4636.158110/acme",
+  actions: "actions",
+  reported: `actions/${ids.lead}/acme`,
   replays: "replays",
   "new-replay": `replays?new=1&subscription=${ids.old}`,
   macros: "macros",
@@ -275,12 +278,18 @@ test("the pictures of the documentation", { timeout: 180_000 }, async () => {
     ["deliveries", (page) => open(page, "deliveries")],
     ["delivery", (page) => open(page, all.delivery ?? "")],
     ["action", (page) => open(page, all.action ?? "")],
+    ["actions", (page) => open(page, "actions")],
+    ["reported", (page) => open(page, all.reported ?? "")],
+    ["offer", (page) => open(page, all.offer ?? "")],
+    ["test", (page) => open(page, all.test ?? "")],
+    ["inbound-calls", (page) => open(page, "inbound-calls")],
+    ["call-refused", (page) => open(page, all["call-refused"] ?? "")],
     ["new-subscription", (page) => open(page, all["new-subscription"] ?? "")],
   ];
   const kinds = [
     ["light", WIDE, () => true],
-    ["dark", WIDE, (name: string) => ["overview", "diagnostics", "delivery"].includes(name)],
-    ["light", NARROW, (name: string) => ["overview", "editor", "deliveries", "delivery"].includes(name)],
+    ["dark", WIDE, (name: string) => ["overview", "diagnostics", "delivery", "call-refused"].includes(name)],
+    ["light", NARROW, (name: string) => ["overview", "editor", "deliveries", "delivery", "inbound-calls"].includes(name)],
     ["dark", NARROW, (name: string) => ["overview", "deliveries"].includes(name)],
   ] as const;
   for (const [theme, view, wanted] of kinds) {

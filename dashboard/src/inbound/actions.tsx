@@ -2,6 +2,7 @@
 import { getExact } from "../api/client";
 import type { Listed } from "../api/types";
 import { address } from "../router";
+import { chosenAccount } from "../session";
 import { Pill, Time, type Tone } from "../ui/basics";
 import { accountColumn, ChipFilter, LiveList, SelectFilter } from "../ui/live-list";
 import "./style.css";
@@ -29,10 +30,11 @@ async function read(path: string, query: Parameters<typeof getExact>[1], signal:
   return { ...page, data: page.data.map((row) => ({ ...row, id: row.place })) };
 }
 
-const money = (amount: string | undefined, currency: string | undefined) => (amount === undefined ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);
+const money = (amount: string | null, currency: string | null) => (amount === null ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);
 
 export function Actions({ query }: { query: Record<string, string> }) {
   const offers = useOffers();
+  const account = chosenAccount.get();
   return (
     <LiveList<Row>
       title={t.title}
@@ -41,10 +43,12 @@ export function Actions({ query }: { query: Record<string, string> }) {
       path="/v1/actions"
       read={read}
       query={query}
-      filters={["state", "offer", "advertiser"]}
+      filters={["state", "offer", "as"]}
+      asked={{ state: query.state, offer: query.offer, ...(account && (query.as === "advertiser" ? { account: undefined, advertiser: account } : { account })) }}
       controls={(show) => (
         <>
           <ChipFilter label={t.state} value={query.state} options={["", ...LEDGER_STATES].map((name) => [name, name ? (texts.ledger[name as LedgerState]?.[0] ?? name) : t.any])} onChange={(state) => show({ state })} />
+          {account && <SelectFilter label={t.as} any={t.asPartner} value={query.as} options={[["advertiser", t.asAdvertiser]]} onChange={(as) => show({ as })} />}
           {offers.length > 0 && <SelectFilter label={t.offer} any={t.anyOffer} value={query.offer} options={offers} onChange={(offer) => show({ offer })} />}
         </>
       )}

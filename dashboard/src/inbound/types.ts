@@ -77,36 +77,36 @@ export type CallResult = (typeof CALL_RESULTS)[number];
 export const LEDGER_STATES = ["pending", "locked", "cleared", "paid", "reversed"] as const;
 export type LedgerState = (typeof LEDGER_STATES)[number];
 
-/** A row of the ledger; what is not known of an action is not there. */
 export interface LedgerRow {
   /** The partner. */
   account: string;
   action_id: string;
-  advertiser?: string;
-  offer?: string;
-  action?: string;
-  request_id?: string;
-  click?: string;
-  customer?: string;
+  advertiser: string | null;
+  offer: string | null;
+  action: string | null;
+  request_id: string | null;
+  click: string | null;
+  customer: string | null;
   state: LedgerState;
-  amount?: string;
-  payout?: string;
-  intended_amount?: string;
-  intended_payout?: string;
-  currency?: string;
-  status_word?: string;
-  comment?: string;
+  amount: string | null;
+  payout: string | null;
+  intended_amount: string | null;
+  intended_payout: string | null;
+  currency: string | null;
+  status_word: string | null;
+  comment: string | null;
   source: "s2s" | "events";
-  test?: boolean;
+  test: boolean;
   /** In order of time, also as text. */
   place: string;
   created_at: Time;
   changed_at: Time;
   occurred_at: Time;
-  conflicts?: number;
+  conflicts: number;
 }
 
 export interface LedgerAction extends LedgerRow {
+  /** Oldest first; of very many the first and the last. */
   events: PostriderEvent[];
 }
 

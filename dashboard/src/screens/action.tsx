@@ -23,6 +23,12 @@ interface Story {
   events: PostriderEvent[];
 }
 
+/** Whether events of an account can be read with their deliveries. An advertiser sees the action, and not what its partner gets. */
+const isOwn = (account: string): boolean => {
+  const now = session.get();
+  return now.state === "in" && (now.me.accounts === "all" || now.me.accounts.includes(account));
+};
+
 /** The ledger's row, if there is one: actions older than the ledger, or swept from it, have only their events. */
 async function readStory(id: string, account: string | undefined, signal: AbortSignal): Promise<Story> {
   const row = account
@@ -31,22 +37,14 @@ async function readStory(id: string, account: string | undefined, signal: AbortS
         throw error;
       })
     : undefined;
-  const found = await all<PostriderEvent>("/v1/events", { account, "data.ActionId": id }, signal, MAX).catch((error: unknown) => {
-    // An advertiser sees the action, and not what its partner gets.
-    if (row) return [];
-    throw error;
-  });
-  const events = await Promise.all(found.slice(0, MAX).map((event) => getExact<PostriderEvent>(at`/v1/events/${event.id}`, {}, signal)));
-  return { row, events: events.length > 0 ? events : [...(row?.events ?? [])].reverse() };
+  const found = row?.events ?? (await all<PostriderEvent>("/v1/events", { account, "data.ActionId": id }, signal, MAX)).reverse();
+  const events = await Promise.all(found.slice(-MAX).map((event) => (isOwn(event.account) ? getExact<PostriderEvent>(at`/v1/events/${event.id}`, {}, signal) : event)));
+  return { row, events };
 }
 
 export function ActionScreen({ id, account }: { id: string; account?: string }) {
   const { data, failure, again } = useLive(`action ${id} ${account}`, (signal) => readStory(id, account, signal), 4000);
   const row = data?.row;
-  const own = (owner: string) => {
-    const now = session.get();
-    return now.state === "in" && (now.me.accounts === "all" || now.me.accounts.includes(owner));
-  };
   return (
     <>
       <Head
@@ -74,7 +72,7 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
       </Head>
       {failure && <FailureNote failure={failure} again={again} />}
       {!data && !failure && <Skeleton />}
-      {row?.conflicts && (
+      {row && row.conflicts > 0 && (
         <Note tone="warn">
           {words.conflictNote(row.conflicts)} <a href={address(["inbound-calls"], { lead: id, result: "conflict" })}>{words.seeConflicts}</a>
         </Note>
@@ -82,10 +80,10 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
       {row && <Ledger row={row} />}
       {data?.events.length === 0 && <Empty title={t.noAction}>{t.noActionText}</Empty>}
       <ol class="life">
-        {[...(data?.events ?? [])].reverse().map((event) => (
+        {data?.events.map((event) => (
           <li key={event.id} class="card">
             <header>
-              <h2>{own(event.account) ? <a href={address(["events", event.id])}>{event.type}</a> : event.type}</h2>
+              <h2>{isOwn(event.account) ? <a href={address(["events", event.id])}>{event.type}</a> : event.type}</h2>
               <Time at={event.occurred_at} />
             </header>
             <p class="life-fields">
@@ -95,7 +93,7 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
                 </span>
               ))}
             </p>
-            {own(event.account) && <EventDeliveries event={event} />}
+            {isOwn(event.account) && <EventDeliveries event={event} />}
           </li>
         ))}
       </ol>
@@ -104,10 +102,10 @@ export function ActionScreen({ id, account }: { id: string; account?: string }) 
 }
 
 function Ledger({ row }: { row: LedgerAction }) {
-  const money = (amount: string | undefined, intended: string | undefined) => (
+  const money = (amount: string | null, intended: string | null) => (
     <span class="num">
-      {amount ?? "–"} {amount !== undefined && row.currency}
-      {intended !== undefined && intended !== amount && <span class="muted"> ({words.intended(intended)})</span>}
+      {amount ?? "–"} {amount !== null && row.currency}
+      {intended !== null && intended !== amount && <span class="muted"> ({words.intended(intended)})</span>}
     </span>
   );
   return (
