@@ -141,6 +141,11 @@ test("an offer is paused and resumed; an older page cannot overwrite it", async 
   await page.getByText("This offer is paused").waitFor({ state: "detached" });
   await server.call("PATCH", "/v1/offers/summer-shop", { campaign_id: "77" });
   await page.getByLabel("Name", { exact: true }).fill("Overwritten");
+  // What is not saved stays while one looks at the codes.
+  await page.getByRole("link", { name: "Codes" }).click();
+  await page.getByText("With the key").waitFor();
+  await page.getByRole("link", { name: "Settings" }).click();
+  expect(await page.getByLabel("Name", { exact: true }).inputValue()).toBe("Overwritten");
   await page.getByRole("button", { name: "Save changes" }).click();
   await page.getByRole("alert").filter({ hasText: "version" }).waitFor();
   expect((await server.get("/v1/offers/summer-shop")).name).toBe("Summer: Shop!");
@@ -251,4 +256,37 @@ test("a test says at which step it fails, and why", async () => {
   await page.getByRole("button", { name: "Finish" }).click();
   await page.locator(".run-steps li", { hasText: "The status was changed" }).getByText("Passed").waitFor();
   receiver.answer("/acme", { status: 200, body: "OK" });
+});
+
+test("an action's story has its state, its money, its events and what contradicted it", async () => {
+  const [row] = (await server.get("/v1/actions?account=acme&state=cleared")).data as { request_id: string; action_id: string }[];
+  await open(page, "actions");
+  await page.getByRole("button", { name: "Cleared" }).click();
+  const line = page.locator(".virtual tbody tr", { hasText: "order-1" });
+  await line.getByText("8.00 USD").waitFor();
+  await line.locator("a").click();
+  await page.getByRole("heading", { name: "Action order-1" }).waitFor();
+  await page.locator(".head .pill", { hasText: "Cleared" }).waitFor();
+  await page.getByText("1 report contradicts what was decided").waitFor();
+  expect(await page.locator(".life > li h2").allInnerTexts()).toEqual(["action.tracked", "action.cleared"]);
+  await page.locator(".life-deliveries li", { hasText: "Acme's tracker" }).first().getByText("Delivered").waitFor();
+  expect(row).toBeDefined();
+  await page.getByRole("link", { name: "See them in the incoming log" }).click();
+  await page.locator(".virtual tbody tr").first().getByText("Conflict").waitFor();
+  // A report of a new action shows up in the ledger by itself.
+  await open(page, "actions");
+  const click = await visit("w8TnE3kQ-2");
+  await report({ click_id: click, request_id: "order-live", action: "sale", status: "new", price: "10.00" });
+  await page.locator(".virtual tbody tr", { hasText: "order-live" }).getByText("0.80 USD").waitFor();
+  await report({ click_id: click, request_id: "order-live", action: "sale", status: "returned" });
+  await page.locator(".virtual tbody tr", { hasText: "order-live" }).getByText("Reversed").waitFor();
+});
+
+test("an offer is deleted, and its links lead nowhere", async () => {
+  await server.post("/v1/offers", { id: "gone", account: "shop", name: "Gone soon", landing_url: receiver.url("/landing"), currency: "USD", actions: [{ name: "lead", rate: "1" }] });
+  await open(page, "offers/gone");
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("button", { name: "Delete offer" }).click();
+  await page.getByText("Offer deleted.").waitFor();
+  expect((await fetch(`${server.url}/acme/c/gone`, { redirect: "manual" })).status).toBe(404);
 });
