@@ -37,6 +37,8 @@ mod keys;
 mod kill;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/limits.rs"]
+mod limits;
 #[path = "it/log.rs"]
 mod log;
 #[path = "it/preview.rs"]
@@ -71,6 +73,8 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/trace.rs"]
+mod trace;
 #[path = "it/templates.rs"]
 mod templates;
 #[path = "it/throttle.rs"]

@@ -97,6 +97,12 @@ pub struct Settings {
     /// Days for which events, deliveries and attempts are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub retention_days: u32,
+    /// Most events of one account that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub events_per_account_max: Option<u64>,
+    /// Most bytes of the data of one account's events that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub event_bytes_per_account_max: Option<u64>,
     /// Days for which idempotency keys are remembered.
     #[schemars(range(min = 1, max = 3650))]
     pub idempotency_days: u32,
@@ -139,6 +145,18 @@ pub struct Settings {
     pub disk_free_bytes_min: u64,
     /// Who may read `/metrics`: `loopback` (others need a key of an operator, or one that may read), or `public`.
     pub metrics: MetricsAccess,
+    /// The collector's URL for traces, to which spans are sent by OTLP over HTTP; none are sent without it.
+    #[schemars(example = &"http://127.0.0.1:4318/v1/traces")]
+    pub otlp_endpoint: Option<String>,
+    /// Headers for the collector, as `name=value` with commas between, values percent-encoded.
+    #[serde(serialize_with = "hidden")]
+    #[schemars(with = "Option<String>", example = &"api-key=secret")]
+    pub otlp_headers: Option<Secret>,
+    /// What this server is called in traces.
+    pub otlp_service_name: String,
+    /// What else is said of this server in traces, as `name=value` with commas between.
+    #[schemars(example = &"deployment.environment.name=production")]
+    pub otlp_resource_attributes: Option<String>,
     /// Form of the log: `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, as `level` or `module=level,…`.
@@ -236,6 +254,8 @@ impl Default for Settings {
             failing_after: 10,
             probe_interval_s: 60,
             retention_days: 30,
+            events_per_account_max: None,
+            event_bytes_per_account_max: None,
             idempotency_days: 30,
             clicks_days: 90,
             inbound_calls_days: 30,
@@ -251,6 +271,10 @@ impl Default for Settings {
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
             metrics: MetricsAccess::default(),
+            otlp_endpoint: None,
+            otlp_headers: None,
+            otlp_service_name: "postrider".into(),
+            otlp_resource_attributes: None,
             log_format: LogFormat::default(),
             log: "info".into(),
         }
@@ -305,9 +329,9 @@ impl Settings {
             _ => serde_json::Map::new(),
         };
         // Secrets are not written out, so that they are compared by themselves.
-        let mut names: Vec<String> = ["egress_proxy", "master_key"]
+        let mut names: Vec<String> = ["egress_proxy", "master_key", "otlp_headers"]
             .into_iter()
-            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key])
+            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key, self.otlp_headers != other.otlp_headers])
             .filter(|(_, differ)| *differ)
             .map(|(name, _)| name.to_owned())
             .collect();

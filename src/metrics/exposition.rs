@@ -61,6 +61,8 @@ pub struct Metrics {
     oldest_due: Family<Labels<1>, Number>,
     subscriptions: Family<Labels<1>, Gauge>,
     failing: Gauge,
+    removed: Family<Labels<1>, Counter>,
+    over_limit: Gauge,
     replays: Gauge,
     committed: Histogram,
     synced: Histogram,
@@ -121,6 +123,8 @@ impl Metrics {
         let oldest_due = family(registry, "oldest_due_age_seconds");
         let subscriptions = family(registry, "subscriptions");
         let failing = family(registry, "subscriptions_failing");
+        let removed = family(registry, "events_removed");
+        let over_limit = family(registry, "accounts_over_limit");
         let replays = family(registry, "replays_running");
         let committed = durations(registry, "store_commit_duration_seconds", &FAST);
         let synced = durations(registry, "store_sync_duration_seconds", &FAST);
@@ -151,6 +155,8 @@ impl Metrics {
             oldest_due,
             subscriptions,
             failing,
+            removed,
+            over_limit,
             replays,
             committed,
             synced,
@@ -207,6 +213,16 @@ impl Metrics {
         if let Some(lag) = note.latency {
             self.lag.observe(lag.as_secs_f64());
         }
+    }
+
+    /// Notes that retention removed events.
+    pub fn events_removed(&self, reason: &'static str, count: usize) {
+        self.removed.get_or_create(&[("reason", reason)]).inc_by(count as u64);
+    }
+
+    /// Sets how many accounts are over their limits with what cannot be removed.
+    pub fn set_accounts_over_limit(&self, count: usize) {
+        self.over_limit.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Notes how long it took to make a request.
@@ -308,6 +324,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         let account: AccountId = "hostile-account".parse().unwrap();
+        metrics.events_removed("age", 1);
         for class in AccountClass::ALL {
             metrics.event_accepted((&account, class), Timestamp::default(), 2);
             metrics.event_repeated(class);

@@ -175,10 +175,19 @@ impl Queue {
         prepared: Vec<NewEvent>,
         documents: Vec<DocumentChange>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
+        let traced =
+            self.spans.is_some().then(|| prepared.iter().map(|event| (event.event_type.clone(), event.data.trace())).collect::<Vec<_>>());
+        let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.stored().len() as u64)).collect();
         let accepted = self.store.accept_with(prepared, documents).await?;
-        for (account, event) in accounts.iter().zip(&accepted) {
+        if let (Some(spans), Some(traced)) = (&self.spans, traced) {
+            let all = accounts.iter().zip(traced).zip(&accepted).filter(|(_, event)| !event.duplicate);
+            all.for_each(|(((account, _), (event_type, trace)), event)| spans.accepted(event.id, (account, &event_type), trace, now));
+        }
+        for ((account, bytes), event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
+            if !event.duplicate {
+                self.kept.added(event.id, account, *bytes);
+            }
             if event.duplicate {
                 self.metrics.event_repeated(class);
             } else {

@@ -160,6 +160,7 @@ impl Queue {
             self.forget_replays_of(&account.id).await?;
             self.remove_inbound_of(&account.id).await?;
             self.metrics.activity().forget(&account.id);
+            self.kept.forget(&account.id);
             let _turn = self.configuring.lock().await;
             self.store
                 .configure(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])

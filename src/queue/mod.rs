@@ -19,6 +19,7 @@ mod inbound_keys;
 mod key;
 mod operation;
 mod keys;
+mod kept;
 mod offers;
 mod registry;
 mod replay;
@@ -29,7 +30,7 @@ mod unlock;
 mod visits;
 
 pub use accept::{EmitError, IncomingEvent};
-pub use account::{Account, AccountKind, AccountKinds};
+pub use account::{Account, AccountKind, AccountKinds, AccountLimits, LIMIT_MAX};
 pub use accounts::{ChangeAccountError, ChangedAccount};
 pub use actions::{ActionQuery, LogReport};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
@@ -68,6 +69,7 @@ use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Metrics;
 use crate::secret::Vault;
+use crate::spans::Spans;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -84,11 +86,13 @@ pub struct Queue {
     changed: watch::Sender<u64>,
     in_flight: InFlight,
     metrics: Arc<Metrics>,
+    spans: Option<Spans>,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
     /// Reports of one action take turns.
     turns: actions::Turns,
+    kept: kept::KeptCounts,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -132,10 +136,12 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             metrics: Arc::default(),
+            spans: None,
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
             turns: actions::Turns::default(),
+            kept: kept::KeptCounts::default(),
             key_lifetime,
             vault,
             operator_last_use,
@@ -147,6 +153,18 @@ impl Queue {
     #[must_use]
     pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, that tells of accepted events and of attempts in spans.
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// Where spans are told, if they are.
+    #[must_use]
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// What happens, counted.

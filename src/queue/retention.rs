@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{AcceptError, ConfigureError, Queue, StoreError};
+use super::kept::Trimming;
+use super::{AcceptError, AccountLimits, ConfigureError, Queue, StoreError};
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,8 @@ pub struct RetentionSettings {
     pub audit: Duration,
     /// Rows of the action ledger, counted from their last change.
     pub actions: Duration,
+    /// Of accounts that have no limits of their own.
+    pub per_account: AccountLimits,
     /// Clicks.
     pub clicks: Duration,
     /// Reports of advertisers as they came in, and test runs.
@@ -30,6 +33,8 @@ const STEP: usize = 200;
 const ACTION_STEPS: usize = 20;
 /// Pause after each step, which leaves the writer to others most of the time.
 const BREATH: Duration = Duration::from_millis(50);
+/// Steps of counting and of keeping accounts to their limits, before everything else has its turn again.
+const STEPS_PER_TURN: usize = 40;
 /// Pause between two steps of removing a deleted account.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(250);
 
@@ -39,8 +44,9 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
     let mut changes = queue.changes();
     let mut round_due = queue.clock.instant();
     let mut action_place = None;
+    let mut trimming = Trimming::default();
     loop {
-        let RetentionSettings { events, audit, actions, clicks, inbound_calls, interval } = *settings.borrow();
+        let RetentionSettings { events, audit, actions, clicks, inbound_calls, per_account, interval } = *settings.borrow();
         if queue.clock.instant() >= round_due {
             round_due = queue.clock.instant() + interval;
             action_place = match prune_actions(&queue, actions, action_place).await {
@@ -66,15 +72,26 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
         };
         loop {
             let now = queue.clock.now();
-            match queue.store.prune(now.before(events), now, STEP).await {
-                Ok(pruned) if pruned.more => tokio::time::sleep(BREATH).await,
-                Ok(_) => break,
+            let Ok(pruned) = queue.store.prune(now.before(events), now, STEP).await else { return };
+            queue.kept.removed(&pruned);
+            queue.metrics.events_removed("age", pruned.events);
+            if !pruned.more {
+                break;
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+        let mut is_behind = false;
+        for _ in 0..STEPS_PER_TURN {
+            match queue.keep_to_limits(per_account, &mut trimming).await {
+                Ok(true) => tokio::time::sleep(BREATH).await,
+                Ok(false) => break,
                 Err(_) => return,
             }
+            is_behind = true;
         }
         // A deleted subscription's deliveries are ended at once, not at the next round.
         let wait = round_due.saturating_duration_since(queue.clock.instant());
-        let wait = if is_left { wait.min(REMOVAL_PAUSE) } else { wait };
+        let wait = if is_left || is_behind { wait.min(REMOVAL_PAUSE) } else { wait };
         let _ = tokio::time::timeout(wait, changes.changed()).await;
     }
 }

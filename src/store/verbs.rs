@@ -466,11 +466,42 @@ pub struct SubscriptionCounts {
     pub counts: Counts,
 }
 
-/// What retention removed.
+/// An event by what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSize {
+    /// The event.
+    pub id: EventId,
+    /// Whose.
+    pub account: AccountId,
+    /// The length of its data as text.
+    pub bytes: u64,
+}
+
+/// By how much an account is over its limits; zero in both if it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Events too many.
+    pub events: u64,
+    /// Bytes of their data too many.
+    pub bytes: u64,
+}
+
+/// What one step removed of an account over its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The events.
+    pub removed: Vec<EventSize>,
+    /// Where the next step goes on; none at the end.
+    pub next: Option<EventId>,
+}
+
+/// What retention removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Events.
     pub events: usize,
+    /// The same events, one by one.
+    pub removed: Vec<EventSize>,
     /// Expired idempotency keys.
     pub keys: usize,
     /// Whether the limit ended the step, so that more may be left.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postrider::api::{Access, calls};
 use postrider::clock::{ScriptedClock, Timestamp};
-use postrider::queue::{Account, Actor, AuditQuery, Queue, RetentionSettings, sweep};
+use postrider::queue::{Account, AccountLimits, Actor, AuditQuery, Queue, RetentionSettings, sweep};
 use postrider::rng::SystemRng;
 use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
@@ -246,7 +246,15 @@ async fn entries_are_removed_when_they_are_old_enough() {
     for number in 0..600 {
         create(format!("old-{number}")).await;
     }
-    let retention = RetentionSettings { events: days(30), audit: days(365), actions: days(400), interval: Duration::from_secs(3_600) };
+    let retention = RetentionSettings {
+        events: days(30),
+        audit: days(365),
+        actions: days(400),
+        clicks: days(90),
+        inbound_calls: days(30),
+        per_account: AccountLimits::default(),
+        interval: Duration::from_secs(3_600),
+    };
     let sweeping = tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(retention).subscribe()));
     tokio::time::sleep(days(364)).await;
     create("late".into()).await;

@@ -9,7 +9,7 @@ use postrider::dispatcher::{Dispatcher, DispatcherSettings};
 use postrider::event::{Event, EventData};
 use postrider::id::EventId;
 use postrider::inbound::{ActionState, Click, CustomerChange, CustomerReport, Offer, Outcome, Report, Standing, parse_decimal};
-use postrider::queue::{Account, ActionQuery, Actor, EventQuery, IncomingEvent, LogReport, Queue, RetentionSettings, sweep};
+use postrider::queue::{Account, AccountLimits, ActionQuery, Actor, EventQuery, IncomingEvent, LogReport, Queue, RetentionSettings, sweep};
 use postrider::request::send::ScriptedTransport;
 use postrider::rng::SeededRng;
 use postrider::secret::{MasterKeys, Vault};
@@ -319,7 +319,15 @@ async fn a_report_misses_no_event_that_a_platform_emits_meanwhile() {
 async fn old_actions_are_removed_with_all_that_finds_them() {
     let world = World::new().await;
     let days = |count: u64| Duration::from_secs(count * 86_400);
-    let retention = RetentionSettings { events: days(30), audit: days(30), actions: days(2), interval: Duration::from_secs(3_600) };
+    let retention = RetentionSettings {
+        events: days(30),
+        audit: days(30),
+        actions: days(2),
+        clicks: days(30),
+        inbound_calls: days(30),
+        per_account: AccountLimits::default(),
+        interval: Duration::from_secs(3_600),
+    };
     let (_settings, settings) = watch::channel(retention);
     let sweeping = tokio::spawn(sweep(world.queue.clone(), settings));
     let record = async |lead: u128, word: &str| {
