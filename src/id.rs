@@ -203,6 +203,18 @@ id_type!(
     ReplayId, "rpl"
 );
 id_type!(
+    /// One key under which an advertiser reports.
+    InboundKeyId, "ink"
+);
+id_type!(
+    /// One report that came in.
+    InboundCallId, "inc"
+);
+id_type!(
+    /// One test run of an offer.
+    TestRunId, "run"
+);
+id_type!(
     /// One request to the API, in answers and in the log.
     RequestId, "req"
 );

@@ -5,6 +5,7 @@
 //! `docs/architecture.md` tells the whole, and `tests/architecture.rs` holds who may import whom.
 
 pub mod event;
+pub mod inbound;
 pub mod subscription;
 pub mod delivery;
 pub mod queue;
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod rng;
 pub mod secret;
 pub mod metrics;
+pub mod spans;
 pub mod config;
 pub mod telemetry;
 pub mod systemd;

@@ -6,6 +6,8 @@
 mod channel;
 #[path = "sim/health.rs"]
 mod health;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/replay.rs"]

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::body::{self, Body};
 use super::caller::Caller;
 use super::openapi::NO_CONTROLS;
-use super::page::{Listed, NO_CURSOR, Parameters, invalid_parameter};
+use super::page::{ByCreation, Parameters};
 use super::problem::Invalid;
-use super::subscriptions::{expected_version, merge, warning_json};
+use super::subscriptions::warning_json;
+use super::versions::{expected_version, patched, read_fields, with_etag};
 use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
 use crate::event::catalogue::is_macro_name;
 use crate::event::{AccountId, EventTypePattern};
-use crate::queue::{Account, AccountKind, ConfigureError};
+use crate::queue::{Account, AccountKind, AccountLimits, ConfigureError, LIMIT_MAX};
 use crate::subscription::SubscriptionWarning;
 
 /// Most extra macro names of an account.
@@ -48,6 +48,9 @@ pub(super) struct NewAccount {
     #[serde(default)]
     #[schemars(length(min = 1, max = ALLOWED_MAX))]
     allowed_event_types: Option<Vec<EventTypePattern>>,
+    /// How much of it is kept.
+    #[serde(default)]
+    limits: AccountLimits,
 }
 
 impl NewAccount {
@@ -77,20 +80,26 @@ impl NewAccount {
             }
             _ => {}
         }
+        for (name, limit) in [("events_max", self.limits.events_max), ("bytes_max", self.limits.bytes_max)] {
+            if limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+                let detail = format!("use 1 to {LIMIT_MAX}, or null for what the operator's settings say");
+                errors.push(Invalid::new(format!("/limits/{name}"), "out_of_range", detail));
+            }
+        }
         if !errors.is_empty() {
             return Err(ApiError::invalid(errors));
         }
-        let Self { id, kind, fields, allowed_event_types, .. } = self;
-        Ok(Account { kind, fields, allowed_event_types, ..Account::new(id, name, created_at) })
+        let Self { id, kind, fields, allowed_event_types, limits, .. } = self;
+        Ok(Account { kind, fields, allowed_event_types, limits, ..Account::new(id, name, created_at) })
     }
 }
 
-fn with_etag(status: StatusCode, account: &Account, warnings: Option<&[SubscriptionWarning]>) -> Response {
+fn answer(status: StatusCode, account: &Account, warnings: Option<&[SubscriptionWarning]>) -> Response {
     let mut body = serde_json::to_value(account).expect("an account has only text keys, so it can be written as JSON");
     if let Some(warnings) = warnings {
         body["warnings"] = warnings.iter().map(warning_json).collect();
     }
-    (status, [(header::ETAG, format!("\"{}\"", account.version))], Json(body)).into_response()
+    with_etag(status, account.version, body)
 }
 
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Response, ApiError> {
@@ -109,7 +118,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         }
         other => other.into(),
     })?;
-    Ok(with_etag(StatusCode::CREATED, &account, None))
+    Ok(answer(StatusCode::CREATED, &account, None))
 }
 
 /// The fields that the server sets; a caller may send back what it read.
@@ -125,21 +134,16 @@ pub(super) async fn patch(
 ) -> Result<Response, ApiError> {
     let account = found(&state, &caller, &id)?;
     let expected = expected_version(&headers)?;
-    let mut patch: Map<String, Value> = body::read(body::text(&body, state.body_bytes_max)?, "")?;
-    READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
+    let mut patch = read_fields(body::text(&body, state.body_bytes_max)?, &READ_ONLY)?;
     let changed = state
         .queue
         .change_account(&caller.actor(), &account.id, expected, |present| {
-            let mut merged = serde_json::to_value(present).expect("an account has only text keys, so it can be written as JSON");
-            if let Some(fields) = merged.as_object_mut() {
-                READ_ONLY.iter().for_each(|field| drop(fields.shift_remove(*field)));
-            }
-            merge(&mut merged, Value::Object(patch));
-            merged["id"] = Value::String(present.id.to_string());
-            body::read::<NewAccount>(&merged.to_string(), "")?.checked(present.created_at)
+            let present_json = serde_json::to_value(present).expect("an account has only text keys, so it can be written as JSON");
+            patch.insert("id".into(), Value::String(present.id.to_string()));
+            patched::<NewAccount>(present_json, patch, &READ_ONLY)?.checked(present.created_at)
         })
         .await?;
-    Ok(with_etag(StatusCode::OK, &changed.account, Some(&changed.warnings)))
+    Ok(answer(StatusCode::OK, &changed.account, Some(&changed.warnings)))
 }
 
 /// `DELETE /v1/accounts/{id}`: begins to remove everything of it. Asked again it answers the same, until all is gone.
@@ -151,7 +155,7 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     let account = found(&state, &caller, &id)?;
     let account = state.queue.delete_account(&caller.actor(), &account.id, expected_version(&headers)?).await?;
-    Ok(with_etag(StatusCode::ACCEPTED, &account, None))
+    Ok(answer(StatusCode::ACCEPTED, &account, None))
 }
 
 /// The account of this id, also one whose data are being removed, if the caller may see it.
@@ -163,37 +167,13 @@ fn found(state: &ApiState, caller: &Caller, id: &str) -> Result<Arc<Account>, Ap
 
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;
-    let before = parameters.get("cursor").map(read_cursor).transpose()?;
-    let limit = parameters.limit()?;
+    let page = ByCreation::read(&parameters)?;
     let registry = state.queue.registry();
-    let mut accounts: Vec<_> = registry
-        .accounts()
-        .filter(|account| caller.sees(&account.id))
-        .filter(|account| before.as_ref().is_none_or(|before| place(account) < *before))
-        .cloned()
-        .collect();
-    accounts.sort_by_cached_key(|account| std::cmp::Reverse(place(account)));
-    let more = accounts.len() > limit;
-    accounts.truncate(limit);
-    let next = accounts.last().filter(|_| more).map(|last| format!("{:x}-{}", last.created_at.unix_ms(), last.id));
-    Ok(Listed::after(accounts.iter().map(|account| Account::clone(account)).collect(), next))
-}
-
-/// Where an account stands in the list: those created in one millisecond are in the order of their ids.
-fn place(account: &Account) -> (Timestamp, AccountId) {
-    (account.created_at, account.id.clone())
-}
-
-/// The place of the last account of the page before.
-fn read_cursor(text: &str) -> Result<(Timestamp, AccountId), ApiError> {
-    let read = || {
-        let (created_at, id) = text.split_once('-')?;
-        Some((Timestamp::from_unix_ms(i64::from_str_radix(created_at, 16).ok()?), id.parse().ok()?))
-    };
-    read().ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))
+    let accounts = registry.accounts().filter(|account| caller.sees(&account.id)).cloned();
+    Ok(page.of(accounts, |account| (account.created_at, account.id.as_str())).map(|account| Account::clone(&account)))
 }
 
 pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
     let account = found(&state, &caller, &id)?;
-    Ok(with_etag(StatusCode::OK, &account, None))
+    Ok(answer(StatusCode::OK, &account, None))
 }

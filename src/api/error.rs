@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Invalid, Problem};
 use crate::event::{AccountId, EventType};
 use crate::queue::{
-    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureKeyError, ConfigureSubscriptionError, DefineError, EmitError,
-    ReplayError, StoreError,
+    AcceptError, ChangeAccountError, ChangeError, ConfigureError, ConfigureInboundKeyError, ConfigureKeyError, ConfigureOfferError,
+    ConfigureSubscriptionError, DefineError, EmitError, ReplayError, StoreError,
 };
 use crate::subscription::FieldError;
 
@@ -180,6 +180,38 @@ impl From<ConfigureSubscriptionError> for ApiError {
     }
 }
 
+impl From<ConfigureOfferError> for ApiError {
+    fn from(error: ConfigureOfferError) -> Self {
+        use ConfigureOfferError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => Self::unknown_account(&account, "/account"),
+            E::NotFound(id) => Self::not_found("offer", id.as_str()),
+            E::Exists(_) => Self::new(StatusCode::CONFLICT, "offer_exists", message),
+            E::Invalid(errors) => errors.into(),
+            E::AccountChanged(_) => Self::invalid(vec![Invalid::new("/account", "account_changed", message)]),
+            E::VersionMismatch { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", message),
+            E::TooMany => Self::new(StatusCode::CONFLICT, "too_many_offers", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConfigureInboundKeyError> for ApiError {
+    fn from(error: ConfigureInboundKeyError) -> Self {
+        use ConfigureInboundKeyError as E;
+        let message = error.to_string();
+        match error {
+            E::UnknownAccount(account) => Self::unknown_account(&account, "/account"),
+            E::UnknownOffer(_) => Self::invalid(vec![Invalid::new("/offer", "unknown_offer", message)]),
+            E::NotFound(id) => Self::not_found("inbound key", &id.to_string()),
+            E::Expired(_) => Self::new(StatusCode::CONFLICT, "key_expired", message),
+            E::TooMany(_) => Self::new(StatusCode::CONFLICT, "too_many_inbound_keys", message),
+            E::Configure(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReplayError> for ApiError {
     fn from(error: ReplayError) -> Self {
         let message = error.to_string();
@@ -251,15 +283,21 @@ impl From<ConfigureKeyError> for ApiError {
     }
 }
 
+/// A path as it can be repeated in an answer: an inbound key in it is not.
+fn shown_path(uri: &Uri) -> String {
+    let part = |part: &str| if part.parse::<uuid::Uuid>().is_ok() { "(secret)".to_owned() } else { part.to_owned() };
+    uri.path().split('/').map(part).collect::<Vec<_>>().join("/").chars().take(100).collect()
+}
+
 /// The answer to a path that leads nowhere.
 pub(super) async fn no_such_route(uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(100).collect();
+    let path = shown_path(&uri);
     ApiError::new(StatusCode::NOT_FOUND, "no_such_route", format!("there is nothing at `{path}`; the calls are listed in `docs/api.md`"))
 }
 
 /// The answer to a method that a path does not have.
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(100).collect();
+    let path = shown_path(&uri);
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

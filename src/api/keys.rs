@@ -178,6 +178,18 @@ pub(super) struct RotateBody {
     overlap_s: u64,
 }
 
+impl RotateBody {
+    /// For how many seconds both keys are taken, by a body that may be left out.
+    pub fn read(text: &str) -> Result<u64, ApiError> {
+        let Self { overlap_s } = if text.trim().is_empty() { Self { overlap_s: OVERLAP_DEFAULT_S } } else { body::read(text, "")? };
+        if overlap_s > OVERLAP_MAX_S {
+            let detail = format!("use 0 to {OVERLAP_MAX_S} seconds, for which both keys are taken");
+            return Err(ApiError::invalid(vec![Invalid::new("/overlap_s", "out_of_range", detail)]));
+        }
+        Ok(overlap_s)
+    }
+}
+
 const fn overlap_default_s() -> u64 {
     OVERLAP_DEFAULT_S
 }
@@ -189,12 +201,6 @@ pub(super) async fn rotate(
     body: Body,
 ) -> Result<Response, ApiError> {
     let id = created_id(&id)?;
-    let text = body::text(&body, state.body_bytes_max)?;
-    let RotateBody { overlap_s } = if text.trim().is_empty() { RotateBody { overlap_s: OVERLAP_DEFAULT_S } } else { body::read(text, "")? };
-    if overlap_s > OVERLAP_MAX_S {
-        let detail = format!("use 0 to {OVERLAP_MAX_S} seconds, for which both keys are taken");
-        return Err(ApiError::invalid(vec![Invalid::new("/overlap_s", "out_of_range", detail)]));
-    }
-    let overlap = Duration::from_secs(overlap_s);
+    let overlap = Duration::from_secs(RotateBody::read(body::text(&body, state.body_bytes_max)?)?);
     Ok(issued(&state.queue.rotate_key(&caller.actor(), id, overlap, &*state.rng).await?))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::ApiError;
 use super::problem::Invalid;
+use crate::clock::Timestamp;
 
 /// How many items a page has if the caller does not say.
 pub(super) const LIMIT_DEFAULT: usize = 50;
@@ -37,6 +38,11 @@ impl<T> Listed<T> {
     /// A page after which the list goes on at this cursor.
     pub const fn after(data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { data, next_cursor }
+    }
+
+    /// The same page of what `change` makes of the items.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Listed<U> {
+        Listed::after(self.data.into_iter().map(change).collect(), self.next_cursor)
     }
 
     /// The answer to a filter that nothing can fit.
@@ -165,8 +171,46 @@ impl Parameters {
     }
 }
 
+/// A page of things with ids of the caller's, which are in memory: newest first, those created in one millisecond in the
+/// order of their ids.
+#[derive(Debug)]
+pub(super) struct ByCreation {
+    before: Option<(Timestamp, String)>,
+    limit: usize,
+}
+
+impl ByCreation {
+    /// Reads `limit` and `cursor`.
+    pub fn read(parameters: &Parameters) -> Result<Self, ApiError> {
+        let read = |text: &str| {
+            let (created_at, id) = text.split_once('-')?;
+            Some((Timestamp::from_unix_ms(i64::from_str_radix(created_at, 16).ok()?), id.to_owned()))
+        };
+        let before = parameters.get("cursor").map(|text| read(text).ok_or_else(|| invalid_parameter("cursor", NO_CURSOR))).transpose()?;
+        Ok(Self { before, limit: parameters.limit()? })
+    }
+
+    /// The page of `items`, whose places are told by `place`.
+    pub fn of<T>(self, items: impl Iterator<Item = T>, place: impl Fn(&T) -> (Timestamp, &str)) -> Listed<T> {
+        let is_behind = |item: &T| {
+            let before = self.before.as_ref().map(|(created_at, id)| (*created_at, id.as_str()));
+            before.is_none_or(|before| place(item) < before)
+        };
+        let mut items: Vec<_> = items.filter(is_behind).collect();
+        items.sort_by(|one, other| place(other).cmp(&place(one)));
+        let more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let cursor = |last: &T| {
+            let (created_at, id) = place(last);
+            format!("{:x}-{id}", created_at.unix_ms())
+        };
+        let next = items.last().filter(|_| more).map(cursor);
+        Listed::after(items, next)
+    }
+}
+
 /// What is said of a text that is no cursor.
-pub(super) const NO_CURSOR: &str = "this is no cursor; pass on the `next_cursor` of the page before, unchanged";
+const NO_CURSOR: &str = "this is no cursor; pass on the `next_cursor` of the page before, unchanged";
 
 /// The error for a query parameter.
 pub(super) fn invalid_parameter(name: &str, detail: &str) -> ApiError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use super::problem::Invalid;
 use super::trial::{Trial, try_once};
 use super::trial_event::{TrialEvent, first_type};
 use super::trials::allow_trial;
+use super::versions::{expected_version, patched, read_fields, read_whole, with_etag};
 use super::{ApiError, ApiState, attempt_json};
 use crate::id::SubscriptionId;
 use crate::queue::{Change, ConfigureSubscriptionError, EndpointHealth, Registry};
@@ -74,14 +75,6 @@ fn shown_spec(spec: &SubscriptionSpec) -> Value {
     value
 }
 
-fn with_etag(status: StatusCode, subscription: &Subscription, body: Value) -> Response {
-    (status, [(header::ETAG, etag(subscription))], Json(body)).into_response()
-}
-
-fn etag(subscription: &Subscription) -> String {
-    format!("\"{}\"", subscription.version)
-}
-
 /// The answer to a change. `signing_secret` is shown this once.
 fn changed(state: &ApiState, status: StatusCode, change: &Change, signing_secret: Option<&Secret>) -> Response {
     let mut body = subscription_json(state, &change.subscription);
@@ -93,7 +86,7 @@ fn changed(state: &ApiState, status: StatusCode, change: &Change, signing_secret
     if let Some(secret) = signing_secret {
         body["signing_secret"] = json!(secret.expose());
     }
-    with_etag(status, &change.subscription, body)
+    with_etag(status, change.subscription.version, body)
 }
 
 pub(super) fn warning_json(warning: &SubscriptionWarning) -> Value {
@@ -172,23 +165,6 @@ fn found_id(state: &ApiState, caller: &Caller, id: &str) -> Result<SubscriptionI
     found(&state.queue.registry(), caller, id).map(|subscription| subscription.id)
 }
 
-/// The version that `If-Match` asks for; none if any will do.
-pub(super) fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text.trim_start_matches("W/").trim_matches('"').parse();
-    version.map(Some).map_err(|_| {
-        ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "version_mismatch",
-            "`If-Match` is not an `ETag` of this server; read the object again and pass on its `ETag`",
-        )
-    })
-}
-
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let mut spec: SubscriptionSpec = body::read(body::text(&body, state.body_bytes_max)?, "")?;
     check_target(&state, &spec)?;
@@ -231,7 +207,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
 pub(super) async fn show(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {
     let registry = state.queue.registry();
     let subscription = found(&registry, &caller, &id)?;
-    Ok(with_etag(StatusCode::OK, subscription, subscription_json(&state, subscription)))
+    Ok(with_etag(StatusCode::OK, subscription.version, subscription_json(&state, subscription)))
 }
 
 pub(super) async fn replace(
@@ -242,7 +218,7 @@ pub(super) async fn replace(
     body: Body,
 ) -> Result<Response, ApiError> {
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
-    let mut spec = read_spec(body::text(&body, state.body_bytes_max)?)?;
+    let mut spec: SubscriptionSpec = read_whole(body::text(&body, state.body_bytes_max)?, &READ_ONLY)?;
     check_target(&state, &spec)?;
     let mut signing_secret = None;
     let change = state
@@ -258,12 +234,6 @@ pub(super) async fn replace(
 /// The fields that the server sets; a caller may send back what it read.
 pub(super) const READ_ONLY: [&str; 7] = ["id", "version", "created_at", "updated_at", "health", "warnings", "signing_secret"];
 
-fn read_spec(text: &str) -> Result<SubscriptionSpec, ApiError> {
-    let mut value: Map<String, Value> = body::read(text, "")?;
-    READ_ONLY.iter().for_each(|field| drop(value.shift_remove(*field)));
-    body::read(&Value::Object(value).to_string(), "")
-}
-
 pub(super) async fn patch(
     State(state): State<ApiState>,
     caller: Caller,
@@ -272,8 +242,7 @@ pub(super) async fn patch(
     body: Body,
 ) -> Result<Response, ApiError> {
     let (id, expected) = (found_id(&state, &caller, &id)?, expected_version(&headers)?);
-    let mut patch: Map<String, Value> = body::read(body::text(&body, state.body_bytes_max)?, "")?;
-    READ_ONLY.iter().for_each(|field| drop(patch.shift_remove(*field)));
+    let patch = read_fields(body::text(&body, state.body_bytes_max)?, &READ_ONLY)?;
     let mut signing_secret = None;
     let change = state
         .queue
@@ -281,8 +250,7 @@ pub(super) async fn patch(
             // What is hidden is kept as in a PUT: only if it goes to the same place.
             let mut spec = shown_spec(present);
             drop_other_credentials(&mut spec, &patch);
-            merge(&mut spec, Value::Object(patch));
-            let mut spec = body::read::<SubscriptionSpec>(&spec.to_string(), "")?;
+            let mut spec: SubscriptionSpec = patched(spec, patch, &READ_ONLY)?;
             check_target(&state, &spec)?;
             signing_secret = complete(&mut spec, Some(present), &SystemRng)?;
             Ok::<_, ApiError>(spec)
@@ -296,27 +264,6 @@ fn drop_other_credentials(spec: &mut Value, patch: &Map<String, Value>) {
     let wanted = patch.get("credentials").and_then(|credentials| credentials.get("type"));
     if wanted.is_some_and(|wanted| spec["credentials"].get("type") != Some(wanted)) {
         spec["credentials"] = Value::Null;
-    }
-}
-
-/// JSON Merge Patch: null removes, objects merge, the rest replaces. Source: RFC 7396.
-pub(super) fn merge(target: &mut Value, patch: Value) {
-    match patch {
-        Value::Object(fields) => {
-            if !target.is_object() {
-                *target = Value::Object(Map::new());
-            }
-            for (name, value) in fields {
-                if value.is_null() {
-                    if let Some(object) = target.as_object_mut() {
-                        object.shift_remove(&name);
-                    }
-                } else {
-                    merge(&mut target[&name], value);
-                }
-            }
-        }
-        other => *target = other,
     }
 }
 
@@ -338,7 +285,7 @@ async fn set_state(state: &ApiState, caller: &Caller, id: &str, wanted: Subscrip
             Ok::<_, ConfigureSubscriptionError>(SubscriptionSpec { state: wanted, ..present.clone() })
         })
         .await?;
-    Ok(with_etag(StatusCode::OK, &change.subscription, subscription_json(state, &change.subscription)))
+    Ok(with_etag(StatusCode::OK, change.subscription.version, subscription_json(state, &change.subscription)))
 }
 
 pub(super) async fn pause(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Response, ApiError> {

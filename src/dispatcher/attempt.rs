@@ -15,12 +15,12 @@ use super::schedule::Message;
 use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedResponse};
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
-use crate::event::{Event, EventType};
+use crate::event::{Event, EventType, TraceContext};
 use crate::id::{AttemptId, DeliveryId, SubscriptionId};
 use crate::queue::{DueRow, Lease, Operation, OperationReport, Queue, Settlement};
 use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
 use crate::request::send::Transport;
-use crate::request::{DeliveryFacts, RequestTemplate};
+use crate::request::{DeliveryFacts, RequestTemplate, trace_of};
 use crate::rng::mix;
 use crate::subscription::Subscription;
 
@@ -84,6 +84,8 @@ pub(super) struct Facts {
 /// What an exchange is recorded with.
 struct Performed {
     number: u32,
+    /// Its own place in a trace, and the one in which the event was reported, where spans are told.
+    trace: Option<(TraceContext, Option<TraceContext>)>,
     carried: Carried,
 }
 
@@ -164,7 +166,8 @@ impl Workshop {
         }
         let carrier = Carrier { transport: &*self.transport, clock: &*self.clock, timeout: job.subscription.rules.timeout };
         let permit = LanePermit { workshop: self, job, passed };
-        Some(Performed { number, carried: channel.carry(request, job.row.delivery, carrier, &permit).await })
+        let trace = self.queue.spans().map(|_| (trace_of(&event, &facts), event.data.trace()));
+        Some(Performed { number, trace, carried: channel.carry(request, job.row.delivery, carrier, &permit).await })
     }
 
     /// The event of a row; none if it is gone, which ends the attempt without a record.
@@ -193,10 +196,10 @@ impl Workshop {
             exchange: Exchange::Failed(failure),
             mask: Mask::default(),
         };
-        Performed { number: job.row.attempts + 1, carried }
+        Performed { number: job.row.attempts + 1, trace: None, carried }
     }
 
-    async fn settle(&self, job: &Job, Performed { number, carried }: Performed, ended: &mut Ended) {
+    async fn settle(&self, job: &Job, Performed { number, trace, carried }: Performed, ended: &mut Ended) {
         let now = self.clock.now();
         let rules = &job.subscription.rules;
         let retry = &job.subscription.spec.retry;
@@ -222,6 +225,7 @@ impl Workshop {
         if let Verdict::Retry { retry_after } = judgement.verdict {
             ended.retry_after = retry_after;
         }
+        let took = carried.duration;
         let attempt = Attempt {
             id: AttemptId::from_raw(self.queue.next_id(carried.started_at)),
             number,
@@ -238,6 +242,9 @@ impl Workshop {
             },
         };
         log(job, &attempt);
+        if let (Some(spans), Some((own, reported_in))) = (self.queue.spans(), trace) {
+            spans.attempted(own, reported_in, (job.subscription.id, job.row.delivery), &attempt, took);
+        }
         let status = attempt.response.as_ref().map(|response| response.status);
         let reason = if attempt.outcome == Outcome::Delivered { String::new() } else { attempt.reason.clone() };
         let settlement = Settlement {

@@ -1,4 +1,4 @@
-//! Names given by callers: accounts, event types and the patterns that match types.
+//! Names given by callers: accounts, offers, event types and the patterns that match types.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +16,9 @@ pub enum NameError {
     /// Not an account id.
     #[error("`{0}` is not an account id; use 1 to 64 letters, digits, `-` or `_`")]
     Account(String),
+    /// Not an offer id.
+    #[error("`{0}` is not an offer id; use 1 to 64 letters, digits, `-` or `_`")]
+    Offer(String),
     /// Not an event type.
     #[error(
         "`{0}` is not an event type; use 2 to 5 parts of a-z, 0-9 and `_` joined by dots, like `action.tracked`, at most 100 characters"
@@ -92,6 +95,11 @@ name_type!(
     /// The caller's id of an account: 1 to 64 of `A-Z a-z 0-9 - _`.
     AccountId, is_account_id, NameError::Account,
     {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The caller's id of an account."}
+);
+name_type!(
+    /// The caller's id of an offer, unique on the server: 1 to 64 of `A-Z a-z 0-9 - _`.
+    OfferId, is_account_id, NameError::Offer,
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The caller's id of an offer."}
 );
 name_type!(
     /// The dotted name of an event type, such as `action.tracked`.

@@ -14,7 +14,7 @@ use super::event_types::first_broken;
 use super::{Queue, Registry};
 use crate::event::{AccountId, EventType, EventTypePattern, catalogue};
 use crate::id::{EventId, SubscriptionId};
-use crate::store::{ConfigurationChange, ConfigurationKind, ConfigureError, EventQuery, StoreError};
+use crate::store::{AcceptError, ConfigurationChange, ConfigurationKind, ConfigureError, EventQuery, StoreError};
 use crate::subscription::{FieldError, SubscriptionSpec, SubscriptionWarning};
 
 /// Events that are looked up and removed at a time.
@@ -125,8 +125,13 @@ impl Queue {
         let mut changes = vec![ConfigurationChange::Put { record, if_absent: false }, self.audit(by, deed)];
         changes.extend(subscriptions.iter().flat_map(|id| subscription_removals(&registry, *id)));
         changes.extend(keys.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Key, id: id.to_string() }));
+        let offers: Vec<_> = registry.offers().filter(|known| known.offer.account == *id).map(|known| known.offer.id.clone()).collect();
+        changes.extend(offers.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Offer, id: id.to_string() }));
+        changes.extend(registry.inbound_keys().removals_of_account(id));
         self.write_configuration(changes).await?;
         self.publish(|registry| {
+            offers.iter().for_each(|id| registry.remove_offer(id));
+            registry.inbound.remove_account(id);
             subscriptions.iter().for_each(|id| registry.remove_subscription(*id));
             keys.iter().for_each(|id| registry.remove_key(*id));
             registry.put_account(account.clone());
@@ -144,12 +149,18 @@ impl Queue {
         for account in going {
             let since = account.deleting_since.unwrap_or_default();
             let may_be_late = self.clock.now().since(since) < LATE_EVENTS;
-            if self.has_in_flight(&account.id).await? || self.remove_events_of(&account.id).await? || may_be_late {
+            if self.has_in_flight(&account.id).await?
+                || self.remove_events_of(&account.id).await?
+                || self.remove_documents_of(&account.id).await?
+                || may_be_late
+            {
                 is_left = true;
                 continue;
             }
             self.forget_replays_of(&account.id).await?;
+            self.remove_inbound_of(&account.id).await?;
             self.metrics.activity().forget(&account.id);
+            self.kept.forget(&account.id);
             let _turn = self.configuring.lock().await;
             self.store
                 .configure(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])
@@ -158,6 +169,16 @@ impl Queue {
             tracing::info!(account = %account.id, "everything of a deleted account is removed");
         }
         Ok(is_left)
+    }
+
+    /// Removes the documents of an account; tells whether there were any.
+    async fn remove_documents_of(&self, account: &AccountId) -> Result<bool, StoreError> {
+        match self.remove_actions_of(account).await {
+            Ok(found) => Ok(found),
+            Err(AcceptError::Store(error)) => Err(error),
+            // Something was changed meanwhile, so that there is something.
+            Err(_) => Ok(true),
+        }
     }
 
     async fn has_in_flight(&self, account: &AccountId) -> Result<bool, StoreError> {

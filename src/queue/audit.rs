@@ -91,6 +91,22 @@ pub enum AuditAction {
     KeyRotated,
     /// An API key was deleted.
     KeyDeleted,
+    /// An offer was created.
+    OfferCreated,
+    /// An offer was changed.
+    OfferChanged,
+    /// An offer was paused, and nothing else of it was changed.
+    OfferPaused,
+    /// An offer was resumed, and nothing else of it was changed.
+    OfferResumed,
+    /// An offer was deleted with its inbound keys.
+    OfferDeleted,
+    /// An inbound key was created.
+    InboundKeyCreated,
+    /// An inbound key was given a successor and an end.
+    InboundKeyRotated,
+    /// An inbound key was deleted.
+    InboundKeyDeleted,
     /// A delivery was made due.
     DeliveryRetried,
     /// A delivery was cancelled.
@@ -124,6 +140,14 @@ impl AuditAction {
             Self::KeyCreated => "key.created",
             Self::KeyRotated => "key.rotated",
             Self::KeyDeleted => "key.deleted",
+            Self::OfferCreated => "offer.created",
+            Self::OfferChanged => "offer.changed",
+            Self::OfferPaused => "offer.paused",
+            Self::OfferResumed => "offer.resumed",
+            Self::OfferDeleted => "offer.deleted",
+            Self::InboundKeyCreated => "inbound_key.created",
+            Self::InboundKeyRotated => "inbound_key.rotated",
+            Self::InboundKeyDeleted => "inbound_key.deleted",
             Self::DeliveryRetried => "delivery.retried",
             Self::DeliveryCancelled => "delivery.cancelled",
             Self::ReplayCreated => "replay.created",

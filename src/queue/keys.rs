@@ -152,7 +152,9 @@ impl Queue {
         let registry = self.registry();
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
         let all = created.chain([(KeyRef::Operator, &self.operator_last_use)]);
-        let uses: LastUses = all.filter_map(|(id, last_use)| Some((id.to_string(), last_use.get()?))).collect();
+        let inbound = registry.inbound_keys().iter().map(|key| (key.id.to_string(), &key.last_use));
+        let all = all.map(|(id, last_use)| (id.to_string(), last_use)).chain(inbound);
+        let uses: LastUses = all.filter_map(|(id, last_use)| Some((id, last_use.get()?))).collect();
         if *self.saved_last_uses.lock().unwrap_or_else(PoisonError::into_inner) == uses {
             return Ok(());
         }

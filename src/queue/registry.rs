@@ -8,12 +8,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, AccountKind, AccountKinds};
+use super::inbound_key::InboundKeys;
 use super::key::{Key, KeyHash, StoredKey};
+use super::offers::RegisteredOffer;
 use super::sealing::SealedSecrets;
 use crate::clock::Timestamp;
 use crate::event::catalogue::{self, DefinedType};
-use crate::event::{AccountId, EventType};
+use crate::event::{AccountId, EventType, OfferId};
 use crate::id::{KeyId, SubscriptionId};
+use crate::inbound::Offer;
 use crate::metrics::AccountClass;
 use crate::secret::Vault;
 use crate::store::{ConfigurationKind, ConfigurationRecord};
@@ -55,6 +58,8 @@ pub struct Registry {
     templates: HashMap<(SubscriptionId, u32), Arc<RequestSpec>>,
     keys: BTreeMap<KeyId, Arc<Key>>,
     keys_by_hash: HashMap<KeyHash, KeyId>,
+    offers: BTreeMap<OfferId, Arc<RegisteredOffer>>,
+    pub(super) inbound: InboundKeys,
     /// Operator-defined event types by name, and the same in a list that names are looked up in.
     event_types: BTreeMap<EventType, Arc<DefinedType>>,
     defined: Arc<Vec<Arc<DefinedType>>>,
@@ -84,9 +89,11 @@ impl Registry {
                 ConfigurationKind::Subscription => registry.read_subscription(record, &secrets, vault),
                 ConfigurationKind::TemplateVersion => registry.read_template(record),
                 ConfigurationKind::Key => registry.read_key(record),
+                ConfigurationKind::Offer => registry.read_offer(record),
                 _ => {}
             }
         }
+        registry.inbound = InboundKeys::read(records, &secrets, vault);
         registry
     }
 
@@ -97,7 +104,45 @@ impl Registry {
                 key.last_use.note(at);
             }
         }
+        read.inbound.keep_last_uses(&self.inbound);
         *self = Self { kinds: self.kinds.clone(), ..read };
+    }
+
+    fn read_offer(&mut self, record: &ConfigurationRecord) {
+        let read = || {
+            let offer: Offer = serde_json::from_str(&record.value).map_err(|error| error.to_string())?;
+            RegisteredOffer::checked(offer)
+                .map_err(|errors| errors.first().map_or_else(String::new, |error| format!("{}: {}", error.pointer, error.detail)))
+        };
+        match read() {
+            Ok(offer) => self.put_offer(offer),
+            Err(error) => tracing::error!(offer = record.id, error, "a stored offer cannot be read; it is left out"),
+        }
+    }
+
+    pub(super) fn put_offer(&mut self, offer: RegisteredOffer) {
+        self.offers.insert(offer.offer.id.clone(), Arc::new(offer));
+    }
+
+    pub(super) fn remove_offer(&mut self, id: &OfferId) {
+        self.offers.remove(id);
+    }
+
+    /// An offer.
+    #[must_use]
+    pub fn offer(&self, id: &OfferId) -> Option<&Arc<RegisteredOffer>> {
+        self.offers.get(id)
+    }
+
+    /// All offers, by id.
+    pub fn offers(&self) -> impl Iterator<Item = &Arc<RegisteredOffer>> {
+        self.offers.values()
+    }
+
+    /// The keys under which advertisers report.
+    #[must_use]
+    pub const fn inbound_keys(&self) -> &InboundKeys {
+        &self.inbound
     }
 
     fn read_subscription(&mut self, record: &ConfigurationRecord, secrets: &HashMap<&str, SealedSecrets>, vault: &Vault) {

@@ -1,4 +1,4 @@
-//! The stored form of secrets: one record for each subscription that has any, every field sealed by itself.
+//! The stored form of secrets: one record for each object that has any, every field sealed by itself.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl SealedSecrets {
         })
     }
 
-    fn open_field(&self, vault: &Vault, id: &str, field: &str) -> Option<Result<Secret, OpenError>> {
+    pub(super) fn open_field(&self, vault: &Vault, id: &str, field: &str) -> Option<Result<Secret, OpenError>> {
         Some(vault.open(Place { record: &place_of(id), field }, self.0.get(field)?))
     }
 
@@ -64,6 +64,11 @@ impl SealedSecrets {
         let value = serde_json::to_string(self).expect("sealed secrets have only text keys, so they can be written as JSON");
         ConfigurationRecord { kind: ConfigurationKind::Secret, id: id.to_owned(), value }
     }
+}
+
+/// The record of one secret of something that has no other.
+pub(super) fn seal_one(vault: &Vault, id: &str, field: &str, secret: &Secret) -> ConfigurationRecord {
+    SealedSecrets::seal(vault, id, [(field.to_owned(), secret)]).record(id)
 }
 
 /// What the record of a subscription's secrets is called where they are sealed.

@@ -203,6 +203,8 @@ pub(super) const fn kind_number(kind: ConfigurationKind) -> u8 {
         ConfigurationKind::Setting => 7,
         ConfigurationKind::Secret => 8,
         ConfigurationKind::Audit => 9,
+        ConfigurationKind::Offer => 10,
+        ConfigurationKind::InboundKey => 11,
     }
 }
 
@@ -215,6 +217,7 @@ pub(super) const fn document_number(kind: DocumentKind) -> u8 {
         DocumentKind::Customer => 4,
         DocumentKind::InboundCall => 5,
         DocumentKind::TestRun => 6,
+        DocumentKind::Lead => 7,
     }
 }
 

@@ -242,10 +242,14 @@ pub enum ConfigurationKind {
     Replay,
     /// Anything else of the server, by name.
     Setting,
-    /// The sealed secrets of a subscription, by its id.
+    /// The sealed secrets of a subscription or an inbound key, by its id, and what an account's lead ids are made of.
     Secret,
     /// An entry of the audit log, by its id, which is in order of time.
     Audit,
+    /// An offer, by its id.
+    Offer,
+    /// A key under which an advertiser reports, by its id.
+    InboundKey,
 }
 
 /// Which records of one kind to read.
@@ -263,7 +267,7 @@ pub struct RecordQuery {
 
 impl ConfigurationKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::Subscription,
         Self::TemplateVersion,
@@ -273,6 +277,8 @@ impl ConfigurationKind {
         Self::Setting,
         Self::Secret,
         Self::Audit,
+        Self::Offer,
+        Self::InboundKey,
     ];
 
     /// Its stable name, as in archives.
@@ -288,6 +294,8 @@ impl ConfigurationKind {
             Self::Setting => "setting",
             Self::Secret => "secret",
             Self::Audit => "audit",
+            Self::Offer => "offer",
+            Self::InboundKey => "inbound_key",
         }
     }
 
@@ -352,11 +360,13 @@ pub enum DocumentKind {
     InboundCall,
     /// A test of an offer from click to postback.
     TestRun,
+    /// Where the row of a reported action is, by the lead's id.
+    Lead,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun];
+    pub const ALL: [Self; 7] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun, Self::Lead];
 
     /// Its stable name, as in archives.
     #[must_use]
@@ -368,6 +378,7 @@ impl DocumentKind {
             Self::Customer => "customer",
             Self::InboundCall => "inbound_call",
             Self::TestRun => "test_run",
+            Self::Lead => "lead",
         }
     }
 
@@ -474,11 +485,42 @@ pub struct SubscriptionCounts {
     pub counts: Counts,
 }
 
-/// What retention removed.
+/// An event by what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSize {
+    /// The event.
+    pub id: EventId,
+    /// Whose.
+    pub account: AccountId,
+    /// The length of its data as text.
+    pub bytes: u64,
+}
+
+/// By how much an account is over its limits; zero in both if it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Events too many.
+    pub events: u64,
+    /// Bytes of their data too many.
+    pub bytes: u64,
+}
+
+/// What one step removed of an account over its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The events.
+    pub removed: Vec<EventSize>,
+    /// Where the next step goes on; none at the end.
+    pub next: Option<EventId>,
+}
+
+/// What retention removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Events.
     pub events: usize,
+    /// The same events, one by one.
+    pub removed: Vec<EventSize>,
     /// Expired idempotency keys.
     pub keys: usize,
     /// Whether the limit ended the step, so that more may be left.

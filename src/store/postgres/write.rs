@@ -466,7 +466,9 @@ pub(super) const fn is_decided_by(kind: ConfigurationKind) -> bool {
         | ConfigurationKind::TemplateVersion
         | ConfigurationKind::EventType
         | ConfigurationKind::Key
-        | ConfigurationKind::Secret => true,
+        | ConfigurationKind::Secret
+        | ConfigurationKind::Offer
+        | ConfigurationKind::InboundKey => true,
         ConfigurationKind::Replay | ConfigurationKind::Setting | ConfigurationKind::Audit => false,
     }
 }
