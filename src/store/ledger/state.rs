@@ -170,6 +170,11 @@ impl Ledger {
         }
     }
 
+    /// Makes every later id come after this one.
+    pub(in crate::store) fn raise_ids(&mut self, known: u128) {
+        self.ids.raise(known);
+    }
+
     /// Hands out the present batch, with what it does to the counts beside it. Either [`Self::keep`] or
     /// [`Self::begin_anew`] must follow: it was written, or it was not.
     pub(in crate::store) fn decided(&mut self) -> (Batch, Vec<CountChange>) {
