@@ -33,6 +33,8 @@ mod error_codes;
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/inbound.rs"]
+mod inbound;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/kill.rs"]
