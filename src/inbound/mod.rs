@@ -36,5 +36,6 @@ pub use offer::{KeptAddress, Offer, OfferSpec, OfferState, Partners, Privacy, Un
 pub use parameters::{ExtraParameter, ParameterTemplate, TemplateState};
 pub use payout::{Earned, PayoutAction, PayoutModel, RateType, Rounding};
 pub use report::{Conflict, Outcome, Report, ReportedStatus};
+pub use rust_decimal::Decimal;
 pub use status::{Statuses, plain};
 pub use test_run::TestRun;

@@ -66,8 +66,8 @@ fn values(object: &Value, names: &[&str]) -> Value {
 async fn listed(client: &Client, query: &str) -> Vec<String> {
     let answer = client.get(&format!("/v1/actions{query}")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let ids = answer.json()["data"].as_array().unwrap().iter().map(|action| action["action_id"].as_str().unwrap().to_owned()).collect();
-    ids
+    let page = answer.json();
+    page["data"].as_array().unwrap().iter().map(|action| action["action_id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
