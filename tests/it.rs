@@ -4,6 +4,8 @@
 
 #[path = "it/accounts.rs"]
 mod accounts;
+#[path = "it/actions.rs"]
+mod actions;
 #[path = "it/api.rs"]
 mod api;
 #[path = "it/cloudevents.rs"]
@@ -31,6 +33,8 @@ mod error_codes;
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/inbound.rs"]
+mod inbound;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/kill.rs"]

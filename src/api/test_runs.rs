@@ -221,7 +221,7 @@ async fn play(state: &ApiState, caller: &Caller, run: &TestRun, status: &str, us
     let Some(namespace) = state.queue.registry().inbound_keys().namespace(&run.account) else {
         return Err(conflict("the advertiser has no inbound key yet; create one with `POST /v1/inbound-keys`"));
     };
-    let sender = Sender { account: run.account.clone(), key: None, offer: Some(run.offer.clone()), namespace, secret: None };
+    let sender = Sender { account: run.account.clone(), key: None, offer: Some(run.offer.clone()), namespace };
     let mut given = Given::default()
         .with("click_id", click.as_str())
         .with("request_id", request_id(run))

@@ -171,8 +171,8 @@ async fn told(running: &Running, arguments: &[&str]) -> Value {
     let output = command(running, arguments).await;
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{arguments:?}: {errors}");
-    let told = errors.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line.get("progress").is_some());
-    told.last().unwrap_or_else(|| panic!("{arguments:?} told nothing: {errors}"))
+    let mut told = errors.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line.get("progress").is_some());
+    told.next_back().unwrap_or_else(|| panic!("{arguments:?} told nothing: {errors}"))
 }
 
 #[tokio::test]

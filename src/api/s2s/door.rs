@@ -82,7 +82,7 @@ async fn enter(state: &ApiState, key: &str, kind: CallKind, request: Request) ->
     let registry = state.queue.registry();
     let known = (text.len() <= KEY_LENGTH_MAX).then(|| registry.inbound_keys().find(&text).cloned()).flatten();
     let Some(known) = known.filter(|known| !known.has_expired(state.clock.now())) else {
-        return stranger(state, &origin, &method, &request).await;
+        return stranger(state, &origin, &text, &request).await;
     };
     if method == Method::HEAD {
         return Refusal::new(StatusCode::OK, "nothing_reported", "HEAD reports nothing; use GET or POST").into();
@@ -90,7 +90,7 @@ async fn enter(state: &ApiState, key: &str, kind: CallKind, request: Request) ->
     known.last_use.note(state.clock.now());
     // A key whose namespace was lost with the master key makes leads of its own text.
     let namespace = registry.inbound_keys().namespace(&known.account).or_else(|| text.parse().ok()).unwrap_or_default();
-    let sender = Sender { account: known.account.clone(), key: Some(known.id), offer: known.offer.clone(), namespace, secret: Some(text) };
+    let sender = Sender { account: known.account.clone(), key: Some(known.id), offer: known.offer.clone(), namespace };
     if let Err(refusal) = admit(state, &known, &origin) {
         let is_flood = refusal.status == StatusCode::TOO_MANY_REQUESTS;
         // A flood is counted and not written down: that would be a flood of the disk.
@@ -99,9 +99,10 @@ async fn enter(state: &ApiState, key: &str, kind: CallKind, request: Request) ->
             return refusal.into();
         }
         let given = Given::read_form(request.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+        let given = given.without(&text);
         return turn_away(state, Some(&sender), &origin, &given, refusal).await;
     }
-    let given = read(&request, body).await;
+    let given = read(&request, body).await.map(|given| given.without(&text));
     take(state, &sender, &origin, given).await
 }
 
@@ -120,14 +121,14 @@ fn admit(state: &ApiState, key: &Arc<InboundKey>, origin: &Origin) -> Result<(),
 }
 
 /// Somebody whose key is not known. A few of them are kept for operators to see.
-async fn stranger(state: &ApiState, origin: &Origin, method: &Method, request: &Parts) -> Reply {
+async fn stranger(state: &ApiState, origin: &Origin, text: &str, request: &Parts) -> Reply {
     let detail = "no inbound key is known under this address; copy the postback address again, from where it was given";
     let refusal = Refusal::new(StatusCode::NOT_FOUND, "unknown_key", detail);
-    if method == Method::HEAD || state.inbound.strangers.take((), STRANGERS_PER_SECOND, state.clock.instant()).is_err() {
+    if request.method == Method::HEAD || state.inbound.strangers.take((), STRANGERS_PER_SECOND, state.clock.instant()).is_err() {
         state.queue.metrics().inbound_call("unrecorded");
         return refusal.into();
     }
-    let given = Given::read_form(request.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let given = Given::read_form(request.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default().without(text);
     turn_away(state, None, origin, &given, refusal).await
 }
 

@@ -88,12 +88,14 @@ impl Given {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The parameters for the incoming log, and whether that is less than came. `secret` is nowhere in it.
-    pub fn kept(&self, secret: Option<&str>) -> (BTreeMap<String, String>, bool) {
-        let hidden = |text: &str| match secret {
-            Some(secret) if text.to_ascii_lowercase().contains(secret) => HIDDEN.to_owned(),
-            _ => text.to_owned(),
-        };
+    /// The same without `secret`, in lower case: whoever writes the key into a parameter has it nowhere else for that.
+    pub fn without(self, secret: &str) -> Self {
+        let hidden = |text: String| if text.to_ascii_lowercase().contains(secret) { HIDDEN.to_owned() } else { text };
+        Self(self.0.into_iter().map(|(name, value)| (hidden(name), hidden(value))).collect())
+    }
+
+    /// The parameters for the incoming log, and whether that is less than came.
+    pub fn kept(&self) -> (BTreeMap<String, String>, bool) {
         let (mut kept, mut bytes, mut truncated) = (BTreeMap::new(), 0, false);
         for (name, value) in &self.0 {
             let short: String = value.chars().take(KEPT_CHARACTERS_MAX).collect();
@@ -102,7 +104,7 @@ impl Given {
             if bytes > KEPT_BYTES_MAX {
                 return (kept, true);
             }
-            kept.insert(hidden(name), hidden(&short));
+            kept.insert(name.clone(), short);
         }
         (kept, truncated)
     }
@@ -142,11 +144,11 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_holds_no_key() {
         let long = format!("a={}&b=x-SECRET-y&secret=1", "x".repeat(1_000));
-        let (kept, truncated) = Given::read_form(long.as_bytes()).unwrap().kept(Some("secret"));
+        let (kept, truncated) = Given::read_form(long.as_bytes()).unwrap().without("secret").kept();
         assert!(truncated && kept["a"].len() == KEPT_CHARACTERS_MAX);
         assert_eq!((kept["b"].as_str(), kept.get("secret")), (HIDDEN, None));
         let many: String = (0..90).map(|number| format!("p{number}={}&", "y".repeat(400))).collect();
-        let (kept, truncated) = Given::read_form(many.as_bytes()).unwrap().kept(None);
+        let (kept, truncated) = Given::read_form(many.as_bytes()).unwrap().kept();
         assert!(truncated && kept.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= KEPT_BYTES_MAX);
     }
 }

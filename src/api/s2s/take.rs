@@ -27,8 +27,6 @@ pub(in crate::api) struct Sender {
     pub offer: Option<OfferId>,
     /// What lead ids are made of.
     pub namespace: Uuid,
-    /// The key's text, which is kept nowhere.
-    pub secret: Option<String>,
 }
 
 /// From where it came.
@@ -117,8 +115,7 @@ fn unavailable(state: &ApiState, error: &ApiError) -> Reply {
 /// A report as it came in, before anything is known of it.
 fn blank(state: &ApiState, sender: Option<&Sender>, origin: &Origin, given: Option<&Given>) -> InboundCall {
     let at = state.clock.now();
-    let secret = sender.and_then(|sender| sender.secret.as_deref());
-    let (parameters, truncated) = given.map(|given| given.kept(secret)).unwrap_or_default();
+    let (parameters, truncated) = given.map(Given::kept).unwrap_or_default();
     InboundCall {
         id: InboundCallId::from_raw(state.queue.next_id(at)),
         at,
