@@ -259,7 +259,14 @@ test("the pictures of the documentation", { timeout: 180_000 }, async () => {
     ["action", (page) => open(page, all.action ?? "")],
     ["actions", (page) => open(page, "actions?offer=summer-shop")],
     ["reported", (page) => open(page, all.reported ?? "")],
-    ["offer", (page) => open(page, all.offer ?? "")],
+    [
+      "offer",
+      async (page) => {
+        await open(page, all.offer ?? "");
+        await settled(page);
+        await page.getByRole("heading", { name: "Where visitors are sent" }).evaluate((heading) => heading.scrollIntoView());
+      },
+    ],
     ["test", (page) => open(page, all.test ?? "")],
     ["inbound-calls", (page) => open(page, "inbound-calls")],
     ["call-refused", (page) => open(page, all["call-refused"] ?? "")],
