@@ -4,6 +4,8 @@
 
 #[path = "it/accounts.rs"]
 mod accounts;
+#[path = "it/actions.rs"]
+mod actions;
 #[path = "it/api.rs"]
 mod api;
 #[path = "it/cloudevents.rs"]

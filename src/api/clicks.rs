@@ -441,7 +441,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h7_as_much_of_an_address_is_kept_as_the_offer_says() {
+    fn m7_as_much_of_an_address_is_kept_as_the_offer_says() {
         let table = [
             ("203.0.113.77", KeptAddress::Truncated, Some("203.0.113.0")),
             ("203.0.113.77", KeptAddress::Full, Some("203.0.113.77")),

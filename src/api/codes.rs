@@ -47,7 +47,7 @@ pub(super) const CODES: &[Code] = &[
     code("key_expired", 409, "an expired key cannot be rotated; create another"),
     code("key_in_file", 409, "the key is the file `operator.key`; it is replaced by removing the file while the server is stopped"),
     code("offer_exists", 409, "the offer's id is taken, perhaps by another account: ids of offers are unique on the server"),
-    code("too_many_offers", 409, "10,000 offers are kept; delete some"),
+    code("too_many_offers", 409, "5,000 offers are kept; delete some"),
     code("too_many_inbound_keys", 409, "10,000 inbound keys are kept, and 100 of one account; delete some"),
     code("too_many_clicks", 429, "more clicks came from this address than the setting `clicks_per_address_per_second` (20) allows; `Retry-After` says when to try again"),
     code("test_run_not_ready", 409, "the link of the test run was not opened yet, the run is finished, or its advertiser has no inbound key; `detail` says which"),

@@ -297,8 +297,19 @@ pub(super) struct EventJson {
 }
 
 impl EventJson {
-    fn of(event: &Event) -> Self {
-        let data = RawValue::from_string(event.data.text().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    pub(super) fn of(event: &Event) -> Self {
+        Self::with_data(event, event.data.text().to_owned())
+    }
+
+    /// The event without these fields of its data.
+    pub(super) fn without(event: &Event, hidden: &[&str]) -> Self {
+        let mut fields = event.data.fields().clone();
+        fields.retain(|name, _| !hidden.contains(&name.as_str()));
+        Self::with_data(event, Value::Object(fields).to_string())
+    }
+
+    fn with_data(event: &Event, data: String) -> Self {
+        let data = RawValue::from_string(data).unwrap_or_else(|_| RawValue::NULL.to_owned());
         Self {
             id: event.id,
             account: event.account.clone(),

@@ -5,6 +5,7 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod actions;
 mod addresses;
 mod audit;
 mod auth;

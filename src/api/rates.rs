@@ -72,7 +72,6 @@ mod tests {
         assert!(rates.take("b", 10, start).is_ok(), "another sender is not concerned");
         let later = start + Duration::from_millis(250);
         assert_eq!((0..10).filter(|_| rates.take("a", 10, later).is_ok()).count(), 2);
-        assert!(rates.take("a", 1_000, later).is_err(), "a bucket that is empty stays so");
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, body, clicks, deliveries, error, event_types, events, export, health, inbound_calls,
-    inbound_keys, integration, keys, me, metrics, observe, offers, page, presets, preview, replays, responses, routing, s2s, slow, stats,
-    subscriptions, templates, test_runs,
+    ApiState, accounts, actions, addresses, audit, auth, body, clicks, deliveries, error, event_types, events, export, health,
+    inbound_calls, inbound_keys, integration, keys, me, metrics, observe, offers, page, presets, preview, replays, responses, routing, s2s,
+    slow, stats, subscriptions, templates, test_runs,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -97,6 +97,8 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/test-runs/{id}", test_runs::show, calls::inbound::show_test_run),
         Route::post("/v1/test-runs/{id}/report", test_runs::report, calls::inbound::report_test_run),
         Route::post("/v1/test-runs/{id}/finish", test_runs::finish, calls::inbound::finish_test_run),
+        Route::get("/v1/actions", actions::list, calls::actions::list),
+        Route::get("/v1/actions/{account}/{action_id}", actions::show, calls::actions::show),
         Route::get("/v1/clicks", clicks::list, calls::inbound::list_clicks),
         Route::post("/v1/clicks", clicks::create, calls::inbound::create_click),
         Route::get("/v1/clicks/{id}", clicks::show, calls::inbound::show_click),

@@ -29,12 +29,13 @@ pub use decimal::{DecimalError, parse_decimal};
 pub use landing::{LANDING_MACROS, Landing, LandingError, Visitor};
 pub use lead::{lead_id, random_uuid, timed_uuid};
 pub use ledger::{
-    ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, Step, Story, action_document_id, apply, decide,
-    is_ledger_field,
+    ACTION_ID_BYTES_MAX, ActionFact, ActionState, Decision, LedgerEvent, Source, Standing, StandingError, Step, Story, action_document_id,
+    apply, decide, is_ledger_field,
 };
 pub use offer::{KeptAddress, Offer, OfferSpec, OfferState, Partners, Privacy, UnknownClicks};
 pub use parameters::{ExtraParameter, ParameterTemplate, TemplateState};
 pub use payout::{Earned, PayoutAction, PayoutModel, RateType, Rounding};
 pub use report::{Conflict, Outcome, Report, ReportedStatus};
+pub use rust_decimal::Decimal;
 pub use status::{Statuses, plain};
 pub use test_run::TestRun;

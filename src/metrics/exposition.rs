@@ -342,6 +342,8 @@ mod tests {
             }
         }
         metrics.events_refused("queue_full");
+        metrics.inbound_call("success");
+        metrics.clicked("recorded");
         for took in [Metrics::rendered, Metrics::sent, Metrics::committed, Metrics::synced] {
             took(&metrics, Duration::from_millis(3));
         }

@@ -11,7 +11,7 @@ use crate::store::{ConfigurationChange, ConfigurationKind};
 use crate::subscription::FieldError;
 
 /// Most offers that are kept, since all are held in memory.
-const OFFERS_MAX: usize = 10_000;
+const OFFERS_MAX: usize = 5_000;
 
 /// An offer with its landing address, ready to be filled.
 #[derive(Debug, Clone)]

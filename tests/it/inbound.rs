@@ -307,7 +307,7 @@ async fn what_is_missing_or_wrong_is_told_and_logged() {
 }
 
 #[tokio::test]
-async fn h9_an_unknown_key_is_not_found_and_seen_by_operators_alone() {
+async fn m1_an_unknown_key_is_not_found_and_seen_by_operators_alone() {
     let shop = Shop::open().await;
     let unknown = "11111111-2222-4333-8444-555555555555";
     let answer = shop.stranger.get(&format!("/{unknown}/s2s?click_id=1&request_id=2")).await;
@@ -333,7 +333,7 @@ async fn h9_an_unknown_key_is_not_found_and_seen_by_operators_alone() {
 }
 
 #[tokio::test]
-async fn h10_a_key_is_kept_to_its_addresses_and_its_rate() {
+async fn m2_a_key_is_kept_to_its_addresses_and_its_rate() {
     let shop = Shop::open().await;
     let key = async |more: Value| {
         let mut body = json!({"account": "shop", "name": "k", "offer": "summer"});
@@ -359,7 +359,7 @@ async fn h10_a_key_is_kept_to_its_addresses_and_its_rate() {
 }
 
 #[tokio::test]
-async fn h11_a_rotated_key_leads_to_the_same_lead_and_the_old_one_ends() {
+async fn m3_a_rotated_key_leads_to_the_same_lead_and_the_old_one_ends() {
     let shop = Shop::open().await;
     let click = shop.click("").await;
     let report = format!("click_id={click}&request_id=77&action=lead&status=hold");
@@ -384,7 +384,7 @@ async fn h11_a_rotated_key_leads_to_the_same_lead_and_the_old_one_ends() {
 }
 
 #[tokio::test]
-async fn h12_a_key_is_shown_to_those_who_may_change_it() {
+async fn m4_a_key_is_shown_to_those_who_may_change_it() {
     let shop = Shop::open().await;
     let key = async |scope: &str, account: Value| {
         client_of(&shop.running, &create(&shop.running, json!({"name": "n", "scope": scope, "account": account})).await)
@@ -402,7 +402,7 @@ async fn h12_a_key_is_shown_to_those_who_may_change_it() {
 }
 
 #[tokio::test]
-async fn h13_the_key_is_in_no_log_list_export_or_metric() {
+async fn m5_the_key_is_in_no_log_list_export_or_metric() {
     let shop = Shop::open().await;
     let click = shop.click("").await;
     // Whoever writes the key into a parameter does not write it into the log.
@@ -442,7 +442,7 @@ async fn a_pixel_and_a_frame_report_too_and_are_always_answered() {
 }
 
 #[tokio::test]
-async fn h14_a_link_leads_to_the_offers_host_and_nowhere_else() {
+async fn m6_a_link_leads_to_the_offers_host_and_nowhere_else() {
     let shop = Shop::open().await;
     for value in ["https://evil.example/", "//evil.example", "%0d%0aLocation:%20https://evil.example", "@evil.example", "\\evil.example"] {
         for name in ["sub_id1", "url", "redirect", "landing_url", "campaign_id"] {
@@ -470,7 +470,7 @@ async fn h14_a_link_leads_to_the_offers_host_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn h15_a_click_keeps_of_a_visitor_what_the_offer_says_and_belongs_to_its_partner() {
+async fn m7_a_click_keeps_of_a_visitor_what_the_offer_says_and_belongs_to_its_partner() {
     let shop = Shop::open().await;
     let headers = [("User-Agent", "Browser/1"), ("Referer", "https://blog.example/review?secret=1"), ("CF-IPCountry", "XX")];
     let answer = shop.stranger.send("GET", "/acme/c/summer?sub_id1=own&shared_id=both", &headers, b"").await;
@@ -493,18 +493,72 @@ async fn h15_a_click_keeps_of_a_visitor_what_the_offer_says_and_belongs_to_its_p
     assert_eq!(rival.get("/v1/clicks").await.json()["data"], json!([]));
     let path = format!("/v1/clicks/{}", click["id"].as_str().unwrap());
     assert_eq!((partner.get(&path).await.status, advertiser.get(&path).await.status, rival.get(&path).await.status), (200, 200, 404));
-    for _ in 0..300 {
-        let answer = shop.stranger.get("/acme/c/summer").await;
-        if answer.status == 429 {
-            assert_eq!((&answer.json()["code"], answer.header("retry-after")), (&json!("too_many_clicks"), Some("1")));
-            break;
-        }
-    }
     let patch = br#"{"privacy": {"ip": "none", "user_agent": false}}"#;
     assert_eq!(shop.running.client.send("PATCH", "/v1/offers/summer", &[], patch).await.status, 200);
     shop.stranger.send("GET", "/acme/c/summer", &headers, b"").await;
     let click = partner.get("/v1/clicks?limit=1").await.json()["data"][0].clone();
     assert_eq!((&click["ip"], &click["user_agent"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_names_nothing_that_is_there_is_refused_by_its_field() {
+    let shop = Shop::open().await;
+    let client = &shop.running.client;
+    let code = |answer: &Answer| (answer.status, answer.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned());
+    let key = client.post("/v1/inbound-keys", json!({"account": "shop", "name": "k", "offer": "winter"})).await;
+    assert_eq!(code(&key), (422, "unknown_offer".into()));
+    let click = client.post("/v1/clicks", json!({"account": "acme", "offer": "winter"})).await;
+    assert_eq!(code(&click), (422, "unknown_offer".into()));
+    let run = client.post("/v1/offers/summer/test-runs", json!({"partner": "nobody", "action": "lead"})).await;
+    assert_eq!(code(&run), (422, "unknown_partner".into()));
+    let run = client.post("/v1/offers/summer/test-runs", json!({"partner": "acme", "action": "install"})).await;
+    assert_eq!(code(&run), (422, "unknown_action".into()));
+    let moved = client.send("PATCH", "/v1/offers/summer", &[], br#"{"account": "acme"}"#).await;
+    assert_eq!(code(&moved), (422, "account_changed".into()));
+    let stale = client.send("PATCH", "/v1/offers/summer", &[("If-Match", "\"7\"")], b"{}").await;
+    assert_eq!((stale.status, &stale.json()["code"]), (412, &json!("version_mismatch")));
+    let wrong = client.send("PATCH", "/v1/offers/summer", &[], br#"{"landing_url": "https://{ip}/"}"#).await;
+    assert_eq!(code(&wrong), (422, "bad_url".into()));
+}
+
+#[tokio::test]
+async fn a_deleted_advertiser_leaves_no_offer_key_or_report() {
+    let shop = Shop::open().await;
+    shop.get("click_id=1").await;
+    assert_eq!(shop.running.client.send("DELETE", "/v1/accounts/shop", &[], b"").await.status, 202);
+    assert_eq!(refusal(&shop.get("click_id=1").await), (404, "unknown_key".into()));
+    assert_eq!(shop.running.client.get("/v1/offers").await.json()["data"], json!([]));
+    assert_eq!(shop.stranger.get("/acme/c/summer").await.status, 404);
+    for _ in 0..600 {
+        if shop.running.client.get("/v1/accounts/shop").await.status == 404 {
+            let export = shop.running.client.get("/v1/export").await.body;
+            assert!(!export.contains("shop/inc_") && !export.contains("leads/shop"), "{export}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the account is still there");
+}
+
+#[tokio::test]
+async fn m8_one_address_makes_no_more_clicks_than_the_settings_say() {
+    let running = Running::with(|settings| {
+        settings.store = "memory:".into();
+        settings.clicks_per_address_per_second = 3;
+    })
+    .await;
+    let offer = json!({"id": "o", "account": "acme", "name": "n", "landing_url": "https://shop.example/", "currency": "USD",
+        "actions": [{"name": "lead", "rate": "1"}]});
+    assert_eq!(running.client.post("/v1/offers", offer).await.status, 201);
+    let mut refused = 0;
+    for _ in 0..12 {
+        let answer = running.client.get("/acme/c/o").await;
+        if answer.status == 429 {
+            assert_eq!((&answer.json()["code"], answer.header("retry-after")), (&json!("too_many_clicks"), Some("1")));
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[tokio::test]
@@ -660,7 +714,7 @@ async fn a_chain_of_three_systems_agrees_on_one_click() {
     let click = network.click("sub_id1=tracker-click-1").await;
     // The advertiser: its own server, which reports with the preset for HOQU.
     let advertiser = Running::start().await;
-    let preset = advertiser.client.get("/v1/presets/hoqu-get").await.json();
+    let preset = advertiser.client.get("/v1/presets/hoqu-get").await.json()["subscription"].clone();
     let template = preset["request"]["url"].as_str().unwrap();
     let url = template
         .replace("https://TRACKER_DOMAIN", &format!("http://{}", network.running.client.address))

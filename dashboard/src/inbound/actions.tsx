@@ -24,10 +24,10 @@ export function LedgerPill({ state }: { state: LedgerState }) {
 
 type Row = LedgerRow & { id: string };
 
-/** The list is kept in order by the place of each row. */
+/** The list is kept in order by when the actions came in first, as the API lists them. */
 async function read(path: string, query: Parameters<typeof getExact>[1], signal: AbortSignal): Promise<Listed<Row>> {
   const page = await getExact<Listed<LedgerRow>>(path, query, signal);
-  return { ...page, data: page.data.map((row) => ({ ...row, id: row.place })) };
+  return { ...page, data: page.data.map((row) => ({ ...row, id: `${row.created_at} ${row.account} ${row.action_id}` })) };
 }
 
 const money = (amount: string | null, currency: string | null) => (amount === null ? <span class="muted">–</span> : `${amount} ${currency ?? ""}`);

@@ -97,8 +97,6 @@ export interface LedgerRow {
   comment: string | null;
   source: "s2s" | "events";
   test: boolean;
-  /** In order of time, also as text. */
-  place: string;
   created_at: Time;
   changed_at: Time;
   occurred_at: Time;

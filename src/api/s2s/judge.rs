@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::super::{ApiError, ApiState};
@@ -14,8 +13,8 @@ use super::take::Sender;
 use crate::clock::Timestamp;
 use crate::event::OfferId;
 use crate::inbound::{
-    Click, CustomerChange, CustomerReport, InboundCall, Offer, OfferState, PayoutAction, PayoutModel, Report, TemplateState, UnknownClicks,
-    lead_id, parse_decimal, plain,
+    Click, CustomerChange, CustomerReport, Decimal, InboundCall, Offer, OfferState, PayoutAction, PayoutModel, Report, TemplateState,
+    UnknownClicks, lead_id, parse_decimal, plain,
 };
 
 /// Most characters of each parameter.

@@ -27,6 +27,7 @@ struct ReportBody {
     /// A word for the status; `activate` and `deactivate` are for customers.
     status: Option<String>,
     /// What the advertiser earned; needed if the payout is a percentage.
+    #[schemars(with = "Option<TextOrNumber>")]
     price: Option<String>,
     /// The advertiser's own id of the customer; needed for recurring actions.
     customer_id: Option<String>,
@@ -226,6 +227,15 @@ pub(in crate::api) fn finish_test_run() -> Operation {
         .answers::<TestRunJson>(200, "The run, with its steps.")
         .fails(&["test_run_not_ready", "invalid_input"])
         .writes_store()
+}
+
+/// An amount, as a text or as a number.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "it stands for its schema")]
+enum TextOrNumber {
+    Text(String),
+    Number(f64),
 }
 
 /// An HTTP status.

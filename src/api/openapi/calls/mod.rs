@@ -1,6 +1,7 @@
 //! The description of every call, one file per resource.
 
 pub(in crate::api) mod accounts;
+pub(in crate::api) mod actions;
 pub(in crate::api) mod deliveries;
 pub(in crate::api) mod event_types;
 pub(in crate::api) mod events;
