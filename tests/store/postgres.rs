@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,8 +53,10 @@ impl Proxy {
                 shared_sockets.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 let (up, down) = ((client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client));
                 let (way, sockets) = (shared_way.clone(), shared_sockets.clone());
-                std::thread::spawn(move || pass(up, |bytes| looks_out(bytes, &way, &sockets)));
-                std::thread::spawn(move || pass(down, |_| Pass::On));
+                let muted = Arc::new(AtomicBool::new(false));
+                let mute = muted.clone();
+                std::thread::spawn(move || pass(up, |bytes| looks_out(bytes, &way, &sockets, &mute)));
+                std::thread::spawn(move || pass(down, |_| if muted.load(Ordering::SeqCst) { Pass::Nothing } else { Pass::On }));
             }
         });
         Self { address, way, sockets }
@@ -70,19 +73,25 @@ impl Proxy {
 #[derive(PartialEq)]
 enum Pass {
     On,
+    /// It is taken and goes no further.
+    Nothing,
+    /// It goes on, and nothing comes back any more.
     OnAndCut,
     Cut,
 }
 
 /// Looks out for the commit that is to be cut.
-fn looks_out(bytes: &[u8], way: &Mutex<Way>, sockets: &Mutex<Vec<TcpStream>>) -> Pass {
+fn looks_out(bytes: &[u8], way: &Mutex<Way>, sockets: &Mutex<Vec<TcpStream>>, mute: &AtomicBool) -> Pass {
     let mut way = way.lock().unwrap();
-    if !bytes.windows(7).any(|window| window == b"COMMIT\0") {
+    // That of a group of changes, not of a routine question.
+    let says = |words: &[u8]| bytes.windows(words.len()).any(|window| window == words);
+    if !says(b"INSERT INTO postrider.counts") || !says(b"COMMIT\0") {
         return Pass::On;
     }
     match *way {
         Way::CutAfterCommit => {
             *way = Way::Open;
+            mute.store(true, Ordering::SeqCst);
             Pass::OnAndCut
         }
         Way::CutBeforeCommit => {
@@ -110,17 +119,17 @@ fn pass((mut from, mut to): (TcpStream, TcpStream), look: impl Fn(&[u8]) -> Pass
         };
         match look(&buffer[..length]) {
             Pass::Cut => break,
+            Pass::Nothing => {}
             Pass::On => {
                 if to.write_all(&buffer[..length]).is_err() {
                     break;
                 }
             }
             Pass::OnAndCut => {
-                // Only what comes back is lost.
-                let _ = from.shutdown(Shutdown::Both);
-                let _ = to.write_all(&buffer[..length]);
-                // Until the server has done it and goes on to read.
+                // Only what comes back is lost: the server does it, and then finds that nobody asks for more.
+                to.write_all(&buffer[..length]).unwrap();
                 let _ = to.shutdown(Shutdown::Write);
+                let _ = from.shutdown(Shutdown::Both);
                 return;
             }
         }
