@@ -152,6 +152,8 @@ test("hostile text in offers, links and reports stays text", async () => {
     `inbound-calls?result=${encodeURIComponent(attack(0))}&click=${encodeURIComponent(attack(1))}&code=${encodeURIComponent(attack(2))}`,
     "clicks",
     `clicks/${click}`,
+    "actions",
+    `actions/${taken.lead_id}/acme`,
     `offers/${encodeURIComponent(attack(0))}`,
     `clicks/${encodeURIComponent(attack(0))}`,
   ];

@@ -271,7 +271,7 @@ test("an action's story has its state, its money, its events and what contradict
   expect(await page.locator(".life > li h2").allInnerTexts()).toEqual(["action.tracked", "action.cleared"]);
   await page.locator(".life-deliveries li", { hasText: "Acme's tracker" }).first().getByText("Delivered").waitFor();
   expect(row).toBeDefined();
-  await page.getByRole("link", { name: "See them in the incoming log" }).click();
+  await page.getByRole("link", { name: "See the incoming log" }).click();
   await page.locator(".virtual tbody tr").first().getByText("Conflict").waitFor();
   // A report of a new action shows up in the ledger by itself.
   await open(page, "actions");

@@ -89,6 +89,22 @@ test("an advertiser sees its offers; a partner is not bothered with them, and ma
   await shop.getByLabel("Partner", { exact: true }).fill("acme");
   await shop.getByLabel("Partner", { exact: true }).blur();
   await shop.locator(".code", { hasText: `${server.url}/acme/c/summer` }).waitFor();
+  // It sees the action that it reported, and neither the partner's own values nor where the partner has it sent.
+  const visit = await fetch(`${server.url}/acme/c/summer?sub_id1=secret-of-acme`, { redirect: "manual" });
+  const click = new URL(visit.headers.get("location") ?? "").searchParams.get("click_id") ?? "";
+  const reported = await fetch(`${server.url}/${inbound.key}/s2s?${new URLSearchParams({ click_id: click, request_id: "order-7", action: "lead", status: "new" })}`);
+  expect(reported.status).toBe(200);
+  await open(shop, "actions");
+  await shop.getByRole("link", { name: "order-7" }).click();
+  await shop.locator(".life > li h2", { hasText: "action.tracked" }).waitFor();
+  expect(await shop.locator("body").innerText()).not.toMatch(/secret-of-acme|Tracker of acme/);
+  await open(shop, `clicks/${click}`);
+  await shop.getByText("What is known of it").waitFor();
+  expect(await shop.locator("body").innerText()).not.toContain("secret-of-acme");
+  await open(shop, "inbound-calls");
+  await shop.locator(".virtual tbody tr", { hasText: "order-7" }).locator("a").click();
+  await shop.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).first().click();
+  await shop.getByRole("heading", { name: "Action order-7" }).waitFor();
   await shop.context().close();
 
   const reader = await chrome.page(server, await key("read", "shop"));

@@ -501,6 +501,46 @@ async fn m7_a_click_keeps_of_a_visitor_what_the_offer_says_and_belongs_to_its_pa
 }
 
 #[tokio::test]
+async fn what_names_nothing_that_is_there_is_refused_by_its_field() {
+    let shop = Shop::open().await;
+    let client = &shop.running.client;
+    let code = |answer: &Answer| (answer.status, answer.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned());
+    let key = client.post("/v1/inbound-keys", json!({"account": "shop", "name": "k", "offer": "winter"})).await;
+    assert_eq!(code(&key), (422, "unknown_offer".into()));
+    let click = client.post("/v1/clicks", json!({"account": "acme", "offer": "winter"})).await;
+    assert_eq!(code(&click), (422, "unknown_offer".into()));
+    let run = client.post("/v1/offers/summer/test-runs", json!({"partner": "nobody", "action": "lead"})).await;
+    assert_eq!(code(&run), (422, "unknown_partner".into()));
+    let run = client.post("/v1/offers/summer/test-runs", json!({"partner": "acme", "action": "install"})).await;
+    assert_eq!(code(&run), (422, "unknown_action".into()));
+    let moved = client.send("PATCH", "/v1/offers/summer", &[], br#"{"account": "acme"}"#).await;
+    assert_eq!(code(&moved), (422, "account_changed".into()));
+    let stale = client.send("PATCH", "/v1/offers/summer", &[("If-Match", "\"7\"")], b"{}").await;
+    assert_eq!((stale.status, &stale.json()["code"]), (412, &json!("version_mismatch")));
+    let wrong = client.send("PATCH", "/v1/offers/summer", &[], br#"{"landing_url": "https://{ip}/"}"#).await;
+    assert_eq!(code(&wrong), (422, "bad_url".into()));
+}
+
+#[tokio::test]
+async fn a_deleted_advertiser_leaves_no_offer_key_or_report() {
+    let shop = Shop::open().await;
+    shop.get("click_id=1").await;
+    assert_eq!(shop.running.client.send("DELETE", "/v1/accounts/shop", &[], b"").await.status, 202);
+    assert_eq!(refusal(&shop.get("click_id=1").await), (404, "unknown_key".into()));
+    assert_eq!(shop.running.client.get("/v1/offers").await.json()["data"], json!([]));
+    assert_eq!(shop.stranger.get("/acme/c/summer").await.status, 404);
+    for _ in 0..600 {
+        if shop.running.client.get("/v1/accounts/shop").await.status == 404 {
+            let export = shop.running.client.get("/v1/export").await.body;
+            assert!(!export.contains("shop/inc_") && !export.contains("leads/shop"), "{export}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the account is still there");
+}
+
+#[tokio::test]
 async fn m8_one_address_makes_no_more_clicks_than_the_settings_say() {
     let running = Running::with(|settings| {
         settings.store = "memory:".into();

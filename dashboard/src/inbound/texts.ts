@@ -281,7 +281,7 @@ export const texts = {
     click: "Click",
     reports: "Reports of it",
     conflictNote: (n: number) => `${many(n, "report contradicts", "reports contradict")} what was decided and changed nothing.`,
-    seeConflicts: "See them in the incoming log",
+    seeConflicts: "See the incoming log",
   },
   clicks: {
     title: "Clicks",
