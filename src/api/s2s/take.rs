@@ -108,7 +108,9 @@ pub(super) async fn turn_away(state: &ApiState, sender: Option<&Sender>, origin:
 fn unavailable(state: &ApiState, error: &ApiError) -> Reply {
     state.queue.metrics().inbound_call("unrecorded");
     let problem = &error.0;
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    // Others change the same row all the time: what was reported is no conflict, and may come again.
+    let again = problem.status == StatusCode::CONFLICT.as_u16();
+    let status = StatusCode::from_u16(problem.status).ok().filter(|_| !again).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     Refusal::new(status, problem.code, problem.detail.clone()).retry_after(problem.retry_after_s.unwrap_or(5)).into()
 }
 
