@@ -32,6 +32,14 @@ pub struct ParseTimestampError {
     text: String,
 }
 
+/// How much time has passed on the system's monotonic clock, whose beginning is the system's own. Only for
+/// telling other programs of this machine, which read the same clock.
+#[must_use]
+pub fn system_monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
 impl Timestamp {
     /// The moment `unix_ms` milliseconds after 1970, kept within the years 0 to 9999.
     #[must_use]

@@ -24,6 +24,7 @@ pub mod clock;
 pub mod rng;
 pub mod secret;
 pub mod metrics;
+pub mod spans;
 pub mod config;
 pub mod telemetry;
 pub mod systemd;

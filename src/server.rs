@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit};
+use crate::api::{self, ApiState, Gate, Inbound, InboundSettings, MetricsReaders, Pulse, Readiness, TrialLimit};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::cluster::{Job, Keeper, KeeperSettings, Load, NodeReport, Role, Roles, SoleNode};
 use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
@@ -37,8 +37,8 @@ use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
 use crate::id::NodeId;
 use crate::metrics::Metrics;
 use crate::queue::{
-    AccountKind, AccountKinds, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError, discard_secrets,
-    draw_key_text, follow_configuration, run_replays, sweep, unlock,
+    AccountKind, AccountKinds, AccountLimits, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError,
+    discard_secrets, draw_key_text, follow_configuration, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -46,6 +46,7 @@ use crate::request::send::{
 };
 use crate::rng::{Rng, SystemRng};
 use crate::secret::Secret;
+use crate::spans::{ExportError, Exporter, OtlpError, OtlpSettings, Spans};
 use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions, redact};
 use crate::systemd::Notifier;
 use clients::{Clients, Counted};
@@ -56,6 +57,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for open API connections to end at a stop.
 const CONNECTIONS_DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Time for the last spans to be sent at a stop.
+const SPANS_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How often the dispatcher's loop shows that it turns, at least.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often systemd is told how it goes.
@@ -110,6 +113,12 @@ pub enum StartError {
     /// A pattern of a denied host is none.
     #[error("the setting `deny_hosts` is wrong")]
     DenyHosts(#[from] HostPatternError),
+    /// Spans cannot be sent.
+    #[error("the settings `otlp_…` are wrong")]
+    Otlp(#[from] OtlpError),
+    /// Spans cannot be sent.
+    #[error("spans cannot be sent; leave `otlp_endpoint` out to start without them")]
+    Exporter(#[from] ExportError),
     /// The egress proxy cannot be used.
     #[error("the setting `egress_proxy` is wrong")]
     EgressProxy(#[from] EgressProxyError),
@@ -157,6 +166,8 @@ pub struct Server {
     replays: JoinHandle<()>,
     follower: JoinHandle<()>,
     status: Option<JoinHandle<()>>,
+    /// Sends spans until it is told to send the last ones.
+    exporter: Option<(JoinHandle<()>, CancellationToken)>,
     notifier: Option<Arc<Notifier>>,
     reloader: Arc<Reloader>,
 }
@@ -211,7 +222,8 @@ impl Server {
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
         let queue = queue.map_err(StartError::Configuration)?;
         let queue = queue.with_account_kinds(account_kinds(&settings.account_kinds)).with_metrics(metrics.clone());
-        let queue = Arc::new(queue);
+        let (exporter, spans) = exporter(settings)?;
+        let queue = Arc::new(queue.with_spans(spans));
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let guard = Guard::new(guard_settings(settings, address)?);
@@ -253,6 +265,7 @@ impl Server {
             guard: guard.clone(),
             dispatcher: dispatcher.adjust(),
             retention,
+            notifier: notifier.clone(),
         };
         let (replays_turn, sweep_turn) = (keeper.turn(Job::Replays), keeper.turn(Job::Sweep));
         let state = ApiState {
@@ -268,6 +281,12 @@ impl Server {
                 settings.authentication_failures_per_minute,
                 settings.trusted_proxies.clone(),
             )),
+            inbound: Arc::new(Inbound::new(InboundSettings {
+                reports_per_second: settings.inbound_per_second,
+                clicks_per_second: settings.clicks_per_address_per_second,
+                country_header: settings.country_header.as_deref().and_then(|name| name.parse().ok()),
+                public_url: settings.public_url.clone(),
+            })),
             body_bytes_max: settings.body_bytes_max,
             metrics: match settings.metrics {
                 MetricsAccess::Loopback => MetricsReaders::Loopback,
@@ -297,6 +316,10 @@ impl Server {
             sweep: tokio::spawn(sweep(queue.clone(), retention_seen, sweep_turn)),
             replays: tokio::spawn(run_replays(queue.clone(), replays_turn)),
             follower: tokio::spawn(follow_configuration(queue.clone())),
+            exporter: exporter.map(|exporter| {
+                let last = CancellationToken::new();
+                (tokio::spawn(exporter.run(last.clone())), last)
+            }),
             status: notifier.clone().map(|notifier| tokio::spawn(tell_status(queue.clone(), notifier))),
             notifier,
             reloader: Arc::new(reloader),
@@ -374,6 +397,14 @@ impl Server {
             task.abort();
             let _ = task.await;
         }
+        if let Some((mut task, last)) = self.exporter {
+            last.cancel();
+            // A collector that is slow does not hold up the stop.
+            if tokio::time::timeout(SPANS_DRAIN_MAX, &mut task).await.is_err() {
+                task.abort();
+                tracing::warn!("stopped with spans that the collector did not take");
+            }
+        }
         if let Err(error) = self.queue.save_last_uses().await {
             tracing::warn!(%error, "when API keys were used last was not saved");
         }
@@ -422,6 +453,21 @@ fn guard_settings(settings: &Settings, listener: SocketAddr) -> Result<GuardSett
     Ok(guard)
 }
 
+/// Where spans are sent, if they are.
+#[must_use]
+pub fn otlp_settings(settings: &Settings) -> Option<Result<OtlpSettings, OtlpError>> {
+    let headers = settings.otlp_headers.as_ref().map(Secret::expose);
+    let attributes = settings.otlp_resource_attributes.as_deref();
+    Some(OtlpSettings::new(settings.otlp_endpoint.as_deref()?, headers, &settings.otlp_service_name, attributes))
+}
+
+/// The exporter of spans and where they are told, if they are sent.
+fn exporter(settings: &Settings) -> Result<(Option<Exporter>, Option<Spans>), StartError> {
+    let Some(otlp) = otlp_settings(settings) else { return Ok((None, None)) };
+    let (exporter, spans) = Exporter::new(otlp?)?;
+    Ok((Some(exporter), Some(spans)))
+}
+
 fn egress_proxy(settings: &Settings) -> Result<Option<EgressProxy>, StartError> {
     let Some(text) = &settings.egress_proxy else { return Ok(None) };
     let proxy = EgressProxy::parse(text.expose())?;
@@ -446,7 +492,15 @@ fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
 }
 
 fn retention_settings(settings: &Settings) -> RetentionSettings {
-    RetentionSettings { events: settings.retention(), audit: settings.audit_retention(), interval: SWEEP_INTERVAL }
+    RetentionSettings {
+        events: settings.retention(),
+        audit: settings.audit_retention(),
+        actions: settings.actions_retention(),
+        per_account: AccountLimits { events_max: settings.events_per_account_max, bytes_max: settings.event_bytes_per_account_max },
+        clicks: Duration::from_secs(u64::from(settings.clicks_days) * 86_400),
+        inbound_calls: Duration::from_secs(u64::from(settings.inbound_calls_days) * 86_400),
+        interval: SWEEP_INTERVAL,
+    }
 }
 
 /// What the node has to do, for those who ask.

@@ -45,6 +45,11 @@ impl Notifier {
         self.tell("READY=1");
     }
 
+    /// The settings are being read again, since `now` on the system's monotonic clock; [`Self::ready`] tells the end.
+    pub fn reloading(&self, now: Duration) {
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
     /// The server takes no work any more and ends what it has.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
@@ -106,12 +111,13 @@ mod tests {
             let notifier = notifier(&[("NOTIFY_SOCKET", &address)]).unwrap().unwrap();
             notifier.ready();
             notifier.status("2 waiting,\n1 failing");
+            notifier.reloading(Duration::from_millis(1_500));
             let mut buffer = [0; 100];
             let mut told = || {
                 let length = socket.recv(&mut buffer).unwrap();
                 String::from_utf8_lossy(&buffer[..length]).into_owned()
             };
-            assert_eq!([told(), told()], ["READY=1", "STATUS=2 waiting, 1 failing"]);
+            assert_eq!([told(), told(), told()], ["READY=1", "STATUS=2 waiting, 1 failing", "RELOADING=1\nMONOTONIC_USEC=1500000"]);
         }
     }
 

@@ -4,6 +4,8 @@
 
 #[path = "it/accounts.rs"]
 mod accounts;
+#[path = "it/actions.rs"]
+mod actions;
 #[path = "it/api.rs"]
 mod api;
 #[path = "it/cloudevents.rs"]
@@ -32,12 +34,16 @@ mod error_codes;
 mod folder;
 #[path = "it/http.rs"]
 mod http;
+#[path = "it/inbound.rs"]
+mod inbound;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/life.rs"]
 mod life;
+#[path = "it/limits.rs"]
+mod limits;
 #[path = "it/log.rs"]
 mod log;
 #[path = "it/postgres.rs"]
@@ -78,6 +84,8 @@ mod signing;
 mod snippet;
 #[path = "it/snippets.rs"]
 mod snippets;
+#[path = "it/trace.rs"]
+mod trace;
 #[path = "it/templates.rs"]
 mod templates;
 #[path = "it/throttle.rs"]

@@ -6,6 +6,8 @@
 mod channel;
 #[path = "sim/health.rs"]
 mod health;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/nodes.rs"]
 mod nodes;
 #[path = "sim/random.rs"]

@@ -106,6 +106,66 @@ test("hostile text everywhere stays text on every screen", async () => {
   }
 });
 
+test("hostile text in offers, links and reports stays text", async () => {
+  await server.post("/v1/accounts", { id: "shop", name: attack(1) });
+  await server.post("/v1/offers", {
+    id: "evil",
+    account: "shop",
+    name: attack(0),
+    landing_url: `${receiver.url("/landing")}?s={sub_id1}&c={click_id}`,
+    currency: "USD",
+    campaign_id: attack(1),
+    actions: [{ name: attack(2), action_type: attack(3), rate: "1", template: attack(4) }],
+    statuses: { hold: [attack(0)], approved: [attack(5)], rejected: [attack(4)] },
+    parameter_templates: [{ name: attack(4), state: "active", parameters: [{ name: "city", field: "Text1" }] }],
+  });
+  const key = await server.post("/v1/inbound-keys", { account: "shop", offer: "evil", name: attack(2) });
+  const link = new URLSearchParams(["sub_id1", "sub_id2", "sub_id3", "shared_id", "promo_id", "promo_code", "campaign_id", "traffic_source", "utm_source"].map((name, n) => [name, attack(n)]));
+  const hostile = { "user-agent": `<img src=x onerror="window.broken=1">`, referer: "https://evil.example/<svg onload=window.broken=1>" };
+  const visit = await fetch(`${server.url}/acme/c/evil?${link}`, { redirect: "manual", headers: hostile });
+  const click = new URL(visit.headers.get("location") ?? "").searchParams.get("c") ?? "";
+  expect(click).not.toBe("");
+  const report = async (parameters: Record<string, string>) => {
+    const answer = await fetch(`${server.url}/${key.key}/s2s`, { method: "POST", headers: { "content-type": "application/json", ...hostile }, body: JSON.stringify(parameters) });
+    return (await answer.json()) as { status: string; lead_id?: string };
+  };
+  const right = { click_id: click, request_id: attack(1), action: attack(2), status: attack(0), comment: attack(3), city: attack(4), customer_id: attack(5), [`x${attack(0)}`]: attack(2) };
+  const taken = await report(right);
+  expect(taken.status).toBe("success");
+  await report({ ...right, status: attack(5) });
+  await report({ ...right, status: attack(4) });
+  for (const name of ["click_id", "action", "status", "price"]) await report({ ...right, request_id: `<b class="x">${name}</b>`, [name]: attack(0) + name });
+  await fetch(`${server.url}/${crypto.randomUUID()}/s2s?${new URLSearchParams(right)}`, { headers: hostile });
+  const calls = (await server.get("/v1/inbound-calls?limit=200")).data as { id: string; result: string }[];
+  expect(new Set(calls.map((call) => call.result))).toEqual(new Set(["success", "conflict", "error"]));
+  const run = await server.post("/v1/offers/evil/test-runs", { partner: "acme", action: attack(2) });
+  await fetch(run.link, { redirect: "manual", headers: hostile });
+  await server.call("POST", `/v1/test-runs/${run.id}/report`, { status: attack(0) });
+  const screens = [
+    "offers",
+    "offers/evil",
+    "offers/evil/codes",
+    `offers/evil/test?run=${run.id}`,
+    "inbound-keys",
+    "inbound-calls",
+    ...calls.map((call) => `inbound-calls/${call.id}`),
+    `inbound-calls?result=${encodeURIComponent(attack(0))}&click=${encodeURIComponent(attack(1))}&code=${encodeURIComponent(attack(2))}`,
+    "clicks",
+    `clicks/${click}`,
+    "actions",
+    `actions/${taken.lead_id}/acme`,
+    `offers/${encodeURIComponent(attack(0))}`,
+    `clicks/${encodeURIComponent(attack(0))}`,
+  ];
+  for (const screen of screens) {
+    await page.goto("about:blank");
+    await page.goto(`${server.url}/#/${screen}`);
+    await page.locator("main h1, main h2").first().waitFor();
+    await page.waitForLoadState("networkidle");
+    await unharmed();
+  }
+});
+
 test("the answer of a receiver is shown as text, also in the test panel", async () => {
   await open(page, `deliveries/${delivery}`);
   await page.getByText("<!doctype html><script>window.broken=1</script>").waitFor();

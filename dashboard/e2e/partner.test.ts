@@ -1,4 +1,5 @@
 // What a partner does: from a ready-made template to a delivery, a broken template, a test, a retry, a replay.
+import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { Chrome, editor, fill, open, Postrider, Receiver, until } from "./world";
@@ -168,6 +169,65 @@ test("a delivery arrives live, at the top and without a reload", async () => {
   await page.locator(".request-line", { hasText: "/live?txid=live.1&cid=x&status=PENDING" }).waitFor();
   await page.getByRole("button", { name: "Copy as curl" }).click();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toContain(`curl -X 'GET' '${receiver.url("/live?txid=live.1")}`);
+});
+
+test("what is pointed at stays in its place when new deliveries come in", async () => {
+  await subscription("Still", "/still");
+  for (let n = 0; n < 15; n++) await server.event("acme", "action.tracked", { ActionId: `still.${n}`, SubId1: "x", Status: "PENDING" });
+  await open(page, "deliveries");
+  const row = page.locator(".virtual tbody tr").nth(1).locator("a");
+  await row.hover();
+  const link = page.locator(`a[href="${await row.getAttribute("href")}"]`);
+  const before = await link.boundingBox();
+  const { deliveries } = await server.event("acme", "action.tracked", { ActionId: "still.new", SubId1: "x", Status: "PENDING" });
+  await page.getByRole("button", { name: /newer above/ }).waitFor();
+  expect(await link.boundingBox()).toEqual(before);
+  // When the pointer goes away, the list goes on with the newest.
+  await page.mouse.move(5, 5);
+  const newest = page.locator(`a[href="#/deliveries/${deliveries.at(-1)}"]`);
+  await until("the newest in sight", async () => (await page.locator(".virtual").evaluate((box) => box.scrollTop)) === 0 && newest.isVisible());
+});
+
+test("a list is exported as it is filtered, and nothing in it runs as a formula", async () => {
+  await subscription("=SUM(A1) \"quoted\", name", "/csv");
+  for (let n = 0; n < 3; n++) await server.event("acme", "action.tracked", { ActionId: `csv.${n}`, SubId1: "=cmd|' /C calc'!A0", Payout: -5.5, Status: "PENDING" });
+  const download = async () => {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export CSV" }).click()]);
+    expect(file.suggestedFilename()).toMatch(/^postrider-\w+-[\dT-]+\.csv$/);
+    return readFileSync(await file.path(), "utf8");
+  };
+  await open(page, "events?field=SubId1&value=%3Dcmd%7C'%20%2FC%20calc'!A0");
+  await page.locator(".virtual tbody tr").nth(2).waitFor();
+  const events = await download();
+  expect(events.startsWith("\ufeffid,account,type,key,occurred_at,received_at,ActionId")).toBe(true);
+  expect(events.trimEnd().split("\r\n").length).toBe(4);
+  expect(events).toContain(",PENDING,,-5.5,,'=cmd|' /C calc'!A0,");
+  const [made] = (await server.get("/v1/subscriptions?limit=200")).data.filter((item: { name: string }) => item.name.startsWith("=SUM"));
+  await open(page, `deliveries?subscription=${made.id}`);
+  await page.locator(".virtual tbody tr").nth(2).waitFor();
+  expect(await download()).toContain(`"'=SUM(A1) ""quoted"", name"`);
+});
+
+test("waits that grow are set and taken back", async () => {
+  const made = await subscription("Growing", "/growing");
+  await open(page, `subscriptions/${made.id}`);
+  await page.getByRole("radio", { name: "Growing" }).check();
+  await page.getByLabel("First wait").fill("5");
+  await page.getByLabel("Factor").fill("3");
+  await page.getByLabel("Longest wait").fill("3600");
+  await page.getByLabel("Attempts", { exact: true }).fill("4");
+  await page.getByText("4 attempts, the last one 1 min 5 s after the first at the earliest.").waitFor();
+  await page.getByRole("button", { name: "Save changes" }).click();
+  const saved = async () => (await server.get(`/v1/subscriptions/${made.id}`)).retry;
+  await until("the rule", async () => (await saved()).exponential);
+  expect((await saved()).exponential).toEqual({ initial_s: 5, factor: 3, max_s: 3600 });
+  // A value that the server does not take is told where it stands.
+  await page.getByLabel("Factor").fill("30");
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await page.locator(".field.faulty", { hasText: "Factor" }).getByText("use 1 to 10").waitFor();
+  await page.getByRole("radio", { name: "One by one" }).check();
+  await page.getByRole("button", { name: "Save changes" }).click();
+  await until("the schedule", async () => !(await saved()).exponential);
 });
 
 test("a dead delivery is retried", async () => {

@@ -1,4 +1,5 @@
 // What each kind of key sees and may do: a partner sees only its own.
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Chrome, open, Postrider, Receiver, until } from "./world";
 
@@ -57,6 +58,66 @@ test("a read key sees no button that changes anything", async () => {
   expect(await page.getByRole("tab", { name: "Send test" }).count()).toBe(0);
   expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
   await page.context().close();
+});
+
+test("an advertiser sees its offers; a partner is not bothered with them, and may look", async () => {
+  await server.post("/v1/accounts", { id: "shop", name: "Shop" });
+  await server.post("/v1/offers", { id: "summer", account: "shop", name: "Offer of the shop", landing_url: receiver.url("/landing"), currency: "USD", actions: [{ name: "lead", rate: "10" }] });
+  const inbound = await server.post("/v1/inbound-keys", { account: "shop", name: "Server of the shop" });
+  const key = async (scope: string, account: string) => (await server.post("/v1/keys", { name: `${scope} ${account}`, scope, account })).key as string;
+  const sections = (page: Page) => page.getByRole("navigation", { name: "Sections" });
+
+  const partner = await chrome.page(server, keys.account);
+  await sections(partner).getByText("Actions").waitFor();
+  for (const hidden of ["Offers", "Inbound keys", "Incoming log", "Clicks"]) expect(await sections(partner).getByText(hidden).count()).toBe(0);
+  await open(partner, "offers");
+  await partner.getByText("No offers yet").waitFor();
+  await partner.evaluate(() => (location.hash = "#/offers/summer"));
+  await partner.getByText(/there is no offer/i).waitFor();
+  for (const screen of ["offers", "inbound-keys", "inbound-calls", "clicks"]) {
+    await open(partner, screen);
+    expect(await partner.locator("body").innerText()).not.toMatch(/of the shop/);
+  }
+  await partner.context().close();
+
+  const shop = await chrome.page(server, await key("account", "shop"));
+  await sections(shop).getByText("Offers").click();
+  await shop.getByRole("link", { name: "Offer of the shop" }).click();
+  await shop.getByRole("link", { name: "Codes" }).click();
+  await shop.locator(".code", { hasText: inbound.key }).first().waitFor();
+  // It does not see all accounts, and names the partner itself.
+  await shop.getByLabel("Partner", { exact: true }).fill("acme");
+  await shop.getByLabel("Partner", { exact: true }).blur();
+  await shop.locator(".code", { hasText: `${server.url}/acme/c/summer` }).waitFor();
+  // It sees the action that it reported, and neither the partner's own values nor where the partner has it sent.
+  const visit = await fetch(`${server.url}/acme/c/summer?sub_id1=secret-of-acme`, { redirect: "manual" });
+  const click = new URL(visit.headers.get("location") ?? "").searchParams.get("click_id") ?? "";
+  const reported = await fetch(`${server.url}/${inbound.key}/s2s?${new URLSearchParams({ click_id: click, request_id: "order-7", action: "lead", status: "new" })}`);
+  expect(reported.status).toBe(200);
+  await open(shop, "actions");
+  await shop.getByRole("link", { name: "order-7" }).click();
+  await shop.locator(".life > li h2", { hasText: "action.tracked" }).waitFor();
+  expect(await shop.locator("body").innerText()).not.toMatch(/secret-of-acme|Tracker of acme/);
+  await open(shop, `clicks/${click}`);
+  await shop.getByText("What is known of it").waitFor();
+  expect(await shop.locator("body").innerText()).not.toContain("secret-of-acme");
+  await open(shop, "inbound-calls");
+  await shop.locator(".virtual tbody tr", { hasText: "order-7" }).locator("a").click();
+  await shop.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).first().click();
+  await shop.getByRole("heading", { name: "Action order-7" }).waitFor();
+  await shop.context().close();
+
+  const reader = await chrome.page(server, await key("read", "shop"));
+  await open(reader, "offers/summer");
+  await reader.locator(".cm-content").first().waitFor();
+  for (const name of ["Pause", "Delete", "Save changes", "Add an action"]) expect(await reader.getByRole("button", { name, exact: true }).count()).toBe(0);
+  await open(reader, "inbound-keys");
+  await reader.getByText("Server of the shop").waitFor();
+  for (const name of ["Make a key", "Rotate", "Copy key"]) expect(await reader.getByRole("button", { name, exact: true }).count()).toBe(0);
+  expect(await reader.content()).not.toContain(inbound.key);
+  await open(reader, "offers/summer/codes");
+  await reader.locator(".code", { hasText: "{key}/s2s" }).first().waitFor();
+  await reader.context().close();
 });
 
 test("an operator makes, rotates and revokes a key; a revoked one loses its session but not its form", async () => {

@@ -25,26 +25,40 @@ const EventScreen = lazy(() => import("./screens/event").then((m) => m.EventScre
 const ActionScreen = lazy(() => import("./screens/action").then((m) => m.ActionScreen));
 const Replays = lazy(() => import("./screens/replays").then((m) => m.Replays));
 const Macros = lazy(() => import("./screens/macros").then((m) => m.Macros));
+const Actions = lazy(() => import("./inbound/actions").then((m) => m.Actions));
+const Offers = lazy(() => import("./inbound/offers").then((m) => m.Offers));
+const OfferScreen = lazy(() => import("./inbound/offer").then((m) => m.OfferScreen));
+const NewOffer = lazy(() => import("./inbound/offer").then((m) => m.NewOffer));
+const InboundKeys = lazy(() => import("./inbound/keys").then((m) => m.InboundKeys));
+const InboundCalls = lazy(() => import("./inbound/calls").then((m) => m.InboundCalls));
+const InboundCallScreen = lazy(() => import("./inbound/calls").then((m) => m.InboundCallScreen));
+const Clicks = lazy(() => import("./inbound/clicks").then((m) => m.Clicks));
+const ClickScreen = lazy(() => import("./inbound/clicks").then((m) => m.ClickScreen));
 const Accounts = lazy(() => import("./screens/accounts").then((m) => m.Accounts));
 const Keys = lazy(() => import("./screens/keys").then((m) => m.Keys));
 const Audit = lazy(() => import("./screens/audit").then((m) => m.Audit));
 
 interface Section {
-  name: "overview" | "subscriptions" | "deliveries" | "events" | "replays" | "macros" | "accounts" | "keys" | "audit";
-  icon: IconName;
-  operator?: boolean;
+  name: keyof typeof texts.sections & IconName;
+  /** For whom it stands in the navigation; all others may still open it by its address. */
+  for?: "operator" | "inbound";
 }
 
 const SECTIONS: Section[] = [
-  { name: "overview", icon: "overview" },
-  { name: "subscriptions", icon: "subscriptions" },
-  { name: "deliveries", icon: "deliveries" },
-  { name: "events", icon: "events" },
-  { name: "replays", icon: "replays" },
-  { name: "macros", icon: "macros" },
-  { name: "accounts", icon: "accounts", operator: true },
-  { name: "keys", icon: "keys", operator: true },
-  { name: "audit", icon: "audit", operator: true },
+  { name: "overview" },
+  { name: "subscriptions" },
+  { name: "deliveries" },
+  { name: "events" },
+  { name: "actions" },
+  { name: "replays" },
+  { name: "macros" },
+  { name: "offers", for: "inbound" },
+  { name: "inbound-keys", for: "inbound" },
+  { name: "inbound-calls", for: "inbound" },
+  { name: "clicks", for: "inbound" },
+  { name: "accounts", for: "operator" },
+  { name: "keys", for: "operator" },
+  { name: "audit", for: "operator" },
 ];
 
 function screen({ path, query }: Place): ComponentChildren {
@@ -62,8 +76,16 @@ function screen({ path, query }: Place): ComponentChildren {
     case "events":
       return id ? <EventScreen key={id} id={id} /> : <Events query={query} />;
     case "actions":
-      if (id) return <ActionScreen key={id} id={id} account={more} />;
-      break;
+      return id ? <ActionScreen key={id} id={id} account={more} /> : <Actions query={query} />;
+    case "offers":
+      if (id === "new") return <NewOffer />;
+      return id ? <OfferScreen key={id} id={id} tab={more} query={query} /> : <Offers query={query} />;
+    case "inbound-keys":
+      return <InboundKeys query={query} />;
+    case "inbound-calls":
+      return id ? <InboundCallScreen key={id} id={id} /> : <InboundCalls query={query} />;
+    case "clicks":
+      return id ? <ClickScreen key={id} id={id} /> : <Clicks query={query} />;
     case "replays":
       return <Replays query={query} />;
     case "macros":
@@ -137,18 +159,7 @@ function Frame({ expired, who }: { expired: boolean; who: string }) {
           </div>
           <div class="aside-rest">
             <AccountChoice />
-            <nav aria-label={texts.navigation}>
-              {SECTIONS.filter((section) => !section.operator || rights().operator).map((section) => (
-                <a
-                  key={section.name}
-                  href={address([section.name])}
-                  aria-current={present === section.name || (present === "actions" && section.name === "events") ? "page" : undefined}
-                >
-                  <Icon name={section.icon} />
-                  {texts.sections[section.name]}
-                </a>
-              ))}
-            </nav>
+            <Sections present={present} />
             <Footer who={who} />
           </div>
         </aside>
@@ -159,6 +170,22 @@ function Frame({ expired, who }: { expired: boolean; who: string }) {
       {expired && <SignIn again />}
       <NewsStack />
     </>
+  );
+}
+
+function Sections({ present }: { present: string }) {
+  const { offers } = useDirectory();
+  const { operator } = rights();
+  const shown = SECTIONS.filter((section) => !section.for || operator || (section.for === "inbound" && offers));
+  return (
+    <nav aria-label={texts.navigation}>
+      {shown.map((section, index) => (
+        <a key={section.name} class={section.for !== shown[index - 1]?.for && index > 0 ? "apart" : ""} href={address([section.name])} aria-current={present === section.name ? "page" : undefined}>
+          <Icon name={section.name} />
+          {texts.sections[section.name]}
+        </a>
+      ))}
+    </nav>
   );
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hostOf, milliseconds, percent, relative, seconds, time, toLocalInput, fromLocalInput } from "./format";
+import { fromLocalInput, hostOf, milliseconds, percent, relative, seconds, steady, steadyRate, time, toLocalInput } from "./format";
 
 test("a share is 100 % only if nothing failed", () => {
   expect([null, 0, 0.00001, 0.5, 0.99999, 1].map(percent)).toEqual(["–", "0 %", "0.1 %", "50.0 %", "99.9 %", "100 %"]);
@@ -35,4 +35,11 @@ test("the host of a URL is found, with macros behind it", () => {
   expect(hostOf("https://t.example:8443/p?c={SubId1}")).toBe("t.example:8443");
   expect(hostOf("http://user@t.example/")).toBe("t.example");
   expect(hostOf("javascript:alert(1)")).toBe("javascript:alert(1)");
+});
+
+test("a number that grows keeps its width", () => {
+  for (const n of [0, 7, 42, 999]) expect([...steady(n)].map((sign) => (/\d/.test(sign) ? "\u2007" : sign)).join("")).toBe("\u2007\u2007\u2008\u2007\u2007\u2007");
+  expect([steady(1234), steady(99_999)]).toEqual(["\u20071,234", "99,999"]);
+  expect(steady(1_200_000)).toBe("1.2M");
+  expect([0, 0.278, 9.96, 1234.5].map((n) => steadyRate(n).trim().replace(/^\u2007+/, ""))).toEqual(["0.0", "0.3", "10.0", "1,234.5"]);
 });

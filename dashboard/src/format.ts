@@ -6,8 +6,27 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const dayAndYear = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
+/** As wide as a digit, and as a comma. */
+const [FIGURE_SPACE, PUNCTUATION_SPACE] = ["\u2007", "\u2008"];
+
 export const count = (n: number): string => (Math.abs(n) >= 100_000 ? compact.format(n) : number.format(n));
 export const exactCount = (n: number): string => number.format(n);
+
+/**
+ * The same, led by blanks of a digit's width, so that a number that grows keeps its place on the page. For columns of
+ * numbers that stand at the right; up to 99,999.
+ */
+export function steady(n: number): string {
+  const text = count(n);
+  if (n >= 100_000) return text;
+  return text.includes(",") ? text.padStart(6, FIGURE_SPACE) : text.padStart(5, FIGURE_SPACE).replace(/^.{2}/, (two) => `${two}${PUNCTUATION_SPACE}`);
+}
+
+/** The same with one decimal, for rates. */
+export function steadyRate(n: number): string {
+  const tenths = Math.round(n * 10);
+  return `${steady(Math.floor(tenths / 10))}.${tenths % 10}`;
+}
 
 /** A share as a percentage that never rounds up to 100 % or down to 0 %. */
 export function percent(share: number | null | undefined): string {

@@ -28,6 +28,9 @@ export function address(path: string[], query: Record<string, string | undefined
   return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** The screen of an address. What follows the first two parts is a view of the same screen. */
+const screenOf = (hash: string): string => parsePlace(hash).path.slice(0, 2).join("/");
+
 /** Whether leaving is allowed; set by screens that hold unsaved work. */
 let guard: (() => boolean) | undefined;
 
@@ -53,7 +56,7 @@ export function usePlace(): Place {
     setHash(shown);
     const changed = () => {
       if (location.hash === shown) return;
-      const moved = parsePlace(location.hash).path.join("/") !== parsePlace(shown).path.join("/");
+      const moved = screenOf(location.hash) !== screenOf(shown);
       if (moved && guard && !guard()) {
         history.replaceState(null, "", shown);
         return;

@@ -20,7 +20,7 @@ use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
 use crate::event::catalogue::is_macro_name;
 use crate::event::{AccountId, EventTypePattern};
-use crate::queue::{Account, AccountKind, ConfigureError};
+use crate::queue::{Account, AccountKind, AccountLimits, ConfigureError, LIMIT_MAX};
 use crate::subscription::SubscriptionWarning;
 
 /// Most extra macro names of an account.
@@ -48,6 +48,9 @@ pub(super) struct NewAccount {
     #[serde(default)]
     #[schemars(length(min = 1, max = ALLOWED_MAX))]
     allowed_event_types: Option<Vec<EventTypePattern>>,
+    /// How much of it is kept.
+    #[serde(default)]
+    limits: AccountLimits,
 }
 
 impl NewAccount {
@@ -77,11 +80,17 @@ impl NewAccount {
             }
             _ => {}
         }
+        for (name, limit) in [("events_max", self.limits.events_max), ("bytes_max", self.limits.bytes_max)] {
+            if limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+                let detail = format!("use 1 to {LIMIT_MAX}, or null for what the operator's settings say");
+                errors.push(Invalid::new(format!("/limits/{name}"), "out_of_range", detail));
+            }
+        }
         if !errors.is_empty() {
             return Err(ApiError::invalid(errors));
         }
-        let Self { id, kind, fields, allowed_event_types, .. } = self;
-        Ok(Account { kind, fields, allowed_event_types, ..Account::new(id, name, created_at) })
+        let Self { id, kind, fields, allowed_event_types, limits, .. } = self;
+        Ok(Account { kind, fields, allowed_event_types, limits, ..Account::new(id, name, created_at) })
     }
 }
 

@@ -41,13 +41,17 @@ impl Gate {
         &self.operator_key
     }
 
+    /// Whether what this peer says of others is believed.
+    pub(super) fn is_trusted(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
     /// The caller's address: the last one that a trusted proxy did not write about another trusted proxy.
-    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
+    pub(super) fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer;
         let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
         let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).take(FORWARDED_MAX);
-        while is_trusted(&address) {
+        while self.is_trusted(address) {
             match hops.next().and_then(forwarded_address) {
                 Some(before) => address = before,
                 None => break,

@@ -96,6 +96,11 @@ impl Caller {
         Actor::holder(&self.key, self.address)
     }
 
+    /// From where the caller calls.
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// The caller's key.
     pub fn key(&self) -> &Key {
         &self.key

@@ -6,6 +6,7 @@
 //! | `type` | the event type: ours as it is, or behind a prefix of at least two parts, such as `com.example.action.tracked` |
 //! | `time` | `occurred_at` |
 //! | extension `account` | whose event it is; the key's own account if it is left out |
+//! | extension `traceparent` | the trace in which it happened, if it can be read |
 //! | `data`, `data_base64` or the body | `data`, which must be a JSON object; nothing stands for an empty one |
 //!
 //! Other attributes are checked for their form and not kept. Faults are reported at the attribute, in
@@ -169,6 +170,11 @@ impl Reading<'_> {
         });
         match (account, event_type, key, data) {
             (Some(account), Some(event_type), Some(key), Some(data)) if faults.errors.is_empty() => {
+                let trace = text_of(attributes, "traceparent").and_then(|text| text.parse().ok());
+                let data = match trace {
+                    Some(trace) => data.in_trace(trace),
+                    None => data,
+                };
                 Ok(IncomingEvent { account, event_type, key: Some(key), occurred_at, data })
             }
             _ => Err(ApiError::invalid(faults.errors)),

@@ -283,15 +283,21 @@ impl From<ConfigureKeyError> for ApiError {
     }
 }
 
+/// A path as it can be repeated in an answer: an inbound key in it is not.
+fn shown_path(uri: &Uri) -> String {
+    let part = |part: &str| if part.parse::<uuid::Uuid>().is_ok() { "(secret)".to_owned() } else { part.to_owned() };
+    uri.path().split('/').map(part).collect::<Vec<_>>().join("/").chars().take(100).collect()
+}
+
 /// The answer to a path that leads nowhere.
 pub(super) async fn no_such_route(uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(100).collect();
+    let path = shown_path(&uri);
     ApiError::new(StatusCode::NOT_FOUND, "no_such_route", format!("there is nothing at `{path}`; the calls are listed in `docs/api.md`"))
 }
 
 /// The answer to a method that a path does not have.
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(100).collect();
+    let path = shown_path(&uri);
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

@@ -18,7 +18,7 @@ use super::page::{Listed, Parameters};
 use super::problem::Invalid;
 use super::{ApiError, ApiState};
 use crate::clock::Timestamp;
-use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey};
+use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey, TraceContext};
 use crate::id::{DeliveryId, EventId};
 use crate::queue::{Accepted, EventQuery, IncomingEvent};
 
@@ -78,6 +78,7 @@ pub(super) struct AcceptedMany {
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let text = body::text(&body, state.body_bytes_max)?;
     let header_key = header_key(&headers)?;
+    let trace = trace_of(&headers);
     let media_type = body::media_type(&headers);
     if let Some(mode) = cloudevents::mode(&media_type, &headers) {
         if header_key.is_some() {
@@ -98,23 +99,43 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, header
         }
     };
     match many {
-        None => accept_one(&state, &caller, read_event(text, header_key.as_ref(), None)?).await,
+        None => accept_one(&state, &caller, trace, read_event(text, header_key.as_ref(), None)?).await,
         Some(texts) => {
             check_count(texts.len())?;
             let read = |index: usize, text: &str| read_event(text, header_key.as_ref(), Some(index));
-            accept_many(&state, &caller, read_events(&texts, read)?).await
+            accept_many(&state, &caller, trace, read_events(&texts, read)?).await
         }
     }
 }
 
-async fn accept_one(state: &ApiState, caller: &Caller, event: IncomingEvent) -> Result<Response, ApiError> {
+/// The trace in which a call was made. By the recommendation a `traceparent` that cannot be read is none.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    headers.get("traceparent")?.to_str().ok()?.trim().parse().ok()
+}
+
+/// The event in the trace of its call, unless it has one of its own.
+fn traced(event: IncomingEvent, trace: Option<TraceContext>) -> IncomingEvent {
+    match trace.filter(|_| event.data.trace().is_none()) {
+        Some(trace) => IncomingEvent { data: event.data.in_trace(trace), ..event },
+        None => event,
+    }
+}
+
+async fn accept_one(state: &ApiState, caller: &Caller, trace: Option<TraceContext>, event: IncomingEvent) -> Result<Response, ApiError> {
+    let event = traced(event, trace);
     let accepted =
         state.queue.accept_from(vec![event], |account| caller.sees(account)).await.map_err(|error| without_index(error.into()))?;
     let only = accepted.into_iter().next().map(AcceptedBody::from);
     Ok((StatusCode::ACCEPTED, Json(only)).into_response())
 }
 
-async fn accept_many(state: &ApiState, caller: &Caller, events: Vec<IncomingEvent>) -> Result<Response, ApiError> {
+async fn accept_many(
+    state: &ApiState,
+    caller: &Caller,
+    trace: Option<TraceContext>,
+    events: Vec<IncomingEvent>,
+) -> Result<Response, ApiError> {
+    let events = events.into_iter().map(|event| traced(event, trace)).collect();
     let accepted = state.queue.accept_from(events, |account| caller.sees(account)).await?;
     let results = accepted.into_iter().map(AcceptedBody::from).collect();
     Ok((StatusCode::ACCEPTED, Json(AcceptedMany { results })).into_response())
@@ -134,6 +155,7 @@ async fn create_from_cloudevents(
     };
     let registry = state.queue.registry();
     let reading = Reading { registry: &registry, own_account };
+    let trace = trace_of(headers);
     // The key of a CloudEvent is its `source` and `id`.
     let at_id = |mut error: ApiError| {
         for invalid in error.0.errors.iter_mut().filter(|invalid| invalid.code == "key_reused") {
@@ -142,13 +164,13 @@ async fn create_from_cloudevents(
         error
     };
     match mode {
-        Mode::Structured => accept_one(state, caller, reading.structured(text, "")?).await.map_err(at_id),
-        Mode::Binary => accept_one(state, caller, reading.binary(headers, media_type, text)?).await.map_err(at_id),
+        Mode::Structured => accept_one(state, caller, trace, reading.structured(text, "")?).await.map_err(at_id),
+        Mode::Binary => accept_one(state, caller, trace, reading.binary(headers, media_type, text)?).await.map_err(at_id),
         Mode::Batch => {
             let texts = array(text)?;
             check_count(texts.len())?;
             let events = read_events(&texts, |index, text| reading.structured(text, &format!("/{index}")))?;
-            accept_many(state, caller, events).await.map_err(at_id)
+            accept_many(state, caller, trace, events).await.map_err(at_id)
         }
     }
 }
@@ -275,8 +297,19 @@ pub(super) struct EventJson {
 }
 
 impl EventJson {
-    fn of(event: &Event) -> Self {
-        let data = RawValue::from_string(event.data.text().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    pub(super) fn of(event: &Event) -> Self {
+        Self::with_data(event, event.data.text().to_owned())
+    }
+
+    /// The event without these fields of its data.
+    pub(super) fn without(event: &Event, hidden: &[&str]) -> Self {
+        let mut fields = event.data.fields().clone();
+        fields.retain(|name, _| !hidden.contains(&name.as_str()));
+        Self::with_data(event, Value::Object(fields).to_string())
+    }
+
+    fn with_data(event: &Event, data: String) -> Self {
+        let data = RawValue::from_string(data).unwrap_or_else(|_| RawValue::NULL.to_owned());
         Self {
             id: event.id,
             account: event.account.clone(),

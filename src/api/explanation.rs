@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, StateName};
 use crate::event::Event;
 use crate::id::DeliveryId;
-use crate::queue::{DeliveryQuery, StoreError};
+use crate::queue::{DeliveryQuery, EndpointHealth, StoreError};
 use crate::subscription::{RateScope, Subscription, SubscriptionState};
 
 /// How many waiting deliveries are looked through for the one that another waits for.
@@ -24,6 +24,8 @@ pub(super) struct Facts<'a> {
     pub earlier: Option<DeliveryId>,
     /// How many deliveries of the subscription wait, where that matters.
     pub waiting: u64,
+    /// How the receiver is doing.
+    pub endpoint: EndpointHealth,
     pub now: Timestamp,
 }
 
@@ -50,6 +52,7 @@ pub(super) async fn explain_delivery(state: &ApiState, delivery: &Delivery, atte
         event: event.as_deref(),
         earlier,
         waiting,
+        endpoint: state.queue.endpoint(delivery.subscription),
         now,
     }))
 }
@@ -158,6 +161,9 @@ fn holds(facts: &Facts<'_>, subscription: &Subscription, due_at: Timestamp) -> V
     }
     if subscription.spec.state == SubscriptionState::Paused {
         holds.push("the subscription is paused, so it waits until that is resumed".into());
+    } else if let Some(since) = facts.endpoint.failing_since {
+        let next = facts.endpoint.next_probe_at.map(|at| format!("; the next may go at {}", at.max(facts.now))).unwrap_or_default();
+        holds.push(format!("the receiver has been failing since {since}, so it is sent one request an interval{next}"));
     } else if due_at <= facts.now && !facts.delivery.behind {
         let is_counted = subscription.spec.rate_scope == RateScope::All || facts.delivery.attempts > 0;
         holds.push(match subscription.spec.max_requests_per_second.filter(|_| is_counted) {

@@ -5,11 +5,13 @@
 //! deliveries, and they know no dispatcher.
 
 mod accounts;
+mod actions;
 mod addresses;
 mod audit;
 mod auth;
 mod body;
 mod caller;
+mod clicks;
 mod cloudevents;
 mod codes;
 #[cfg(feature = "dashboard")]
@@ -22,7 +24,9 @@ mod explanation;
 mod export;
 mod findings;
 mod health;
+mod inbound_calls;
 mod inbound_keys;
+mod integration;
 mod keys;
 mod me;
 mod metrics;
@@ -31,17 +35,21 @@ mod observe;
 mod offers;
 mod openapi;
 mod page;
+mod inbound;
 mod presets;
 mod preview;
 mod problem;
+mod rates;
 mod replays;
 mod responses;
 mod routes;
 mod routing;
+mod s2s;
 mod slow;
 mod stats;
 mod subscriptions;
 mod templates;
+mod test_runs;
 mod throttle;
 mod trial;
 mod trials;
@@ -54,6 +62,7 @@ pub use codes::error_codes;
 pub use deliveries::attempt_json;
 pub use error::ApiError;
 pub use findings::finding_json;
+pub use inbound::{Inbound, InboundSettings};
 pub use metrics::MetricsReaders;
 pub use problem::{Invalid, Problem};
 pub use routes::{calls, openapi_document, probes, router};
@@ -93,6 +102,8 @@ pub struct ApiState {
     pub rng: Arc<dyn Rng>,
     /// Who is let in.
     pub gate: Arc<Gate>,
+    /// What concerns clicks and reports.
+    pub inbound: Arc<Inbound>,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Addresses and networks that receivers see requests come from.

@@ -14,8 +14,9 @@ use super::caller::Access;
 use super::openapi::calls;
 use super::openapi::{self, Described, MediaTypes, Operation};
 use super::{
-    ApiState, accounts, addresses, audit, auth, body, deliveries, error, event_types, events, export, health, inbound_keys, keys, me,
-    metrics, nodes, observe, offers, page, presets, preview, replays, responses, routing, slow, stats, subscriptions, templates,
+    ApiState, accounts, actions, addresses, audit, auth, body, clicks, deliveries, error, event_types, events, export, health,
+    inbound_calls, inbound_keys, integration, keys, me, metrics, nodes, observe, offers, page, presets, preview, replays, responses,
+    routing, s2s, slow, stats, subscriptions, templates, test_runs,
 };
 
 /// One call: a method of a path. A GET also answers HEAD.
@@ -91,6 +92,23 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/inbound-keys/{id}", inbound_keys::show, calls::offers::show_key),
         Route::delete("/v1/inbound-keys/{id}", inbound_keys::delete, calls::offers::delete_key),
         Route::post("/v1/inbound-keys/{id}/rotate", inbound_keys::rotate, calls::offers::rotate_key),
+        Route::get("/v1/offers/{id}/codes", integration::show, calls::inbound::codes),
+        Route::post("/v1/offers/{id}/test-runs", test_runs::create, calls::inbound::create_test_run),
+        Route::get("/v1/test-runs/{id}", test_runs::show, calls::inbound::show_test_run),
+        Route::post("/v1/test-runs/{id}/report", test_runs::report, calls::inbound::report_test_run),
+        Route::post("/v1/test-runs/{id}/finish", test_runs::finish, calls::inbound::finish_test_run),
+        Route::get("/v1/actions", actions::list, calls::actions::list),
+        Route::get("/v1/actions/{account}/{action_id}", actions::show, calls::actions::show),
+        Route::get("/v1/clicks", clicks::list, calls::inbound::list_clicks),
+        Route::post("/v1/clicks", clicks::create, calls::inbound::create_click),
+        Route::get("/v1/clicks/{id}", clicks::show, calls::inbound::show_click),
+        Route::get("/v1/inbound-calls", inbound_calls::list, calls::inbound::list_calls),
+        Route::get("/v1/inbound-calls/{id}", inbound_calls::show, calls::inbound::show_call),
+        Route::get("/{account}/c/{offer}", clicks::redirect, calls::inbound::redirect).access(Open),
+        Route::get("/{key}/s2s", s2s::report_get, calls::inbound::report_get).access(Open),
+        Route::post("/{key}/s2s", s2s::report_post, calls::inbound::report_post).access(Open),
+        Route::get("/{key}/px.gif", s2s::pixel, calls::inbound::pixel).access(Open),
+        Route::get("/{key}/frame", s2s::frame, calls::inbound::frame).access(Open),
         Route::get("/v1/nodes", nodes::list, calls::server::nodes).access(Operator),
         Route::get("/v1/export", export::export, calls::server::export).access(Operator),
         Route::get("/v1/events", events::list, calls::events::list),

@@ -42,7 +42,9 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
         match hang_ups {
             Ok(mut hang_ups) => {
                 while hang_ups.recv().await.is_some() {
+                    reloader.tell_begin();
                     reload(&arguments, &reloader, &log).await;
+                    reloader.tell_end();
                 }
             }
             Err(error) => tracing::warn!(%error, "a hang-up cannot be waited for; restart to change settings"),

@@ -8,6 +8,8 @@ use super::Failure;
 use crate::config::{Reading, Settings};
 use crate::request::guard::HostPattern;
 use crate::request::send::EgressProxy;
+use crate::server::otlp_settings;
+use crate::spans::OtlpError;
 use crate::store::Location;
 use crate::telemetry;
 
@@ -73,6 +75,14 @@ fn check_meaning(reading: &mut Reading) {
     }
     for error in settings.deny_hosts.iter().filter_map(|text| text.parse::<HostPattern>().err()) {
         reading.reject("deny_hosts", error);
+    }
+    if let Some(Err(error)) = otlp_settings(&settings) {
+        let setting = match error {
+            OtlpError::Endpoint => "otlp_endpoint",
+            OtlpError::Headers => "otlp_headers",
+            OtlpError::Attributes => "otlp_resource_attributes",
+        };
+        reading.reject(setting, error);
     }
     if let Some(Err(error)) = settings.egress_proxy.as_ref().map(|text| EgressProxy::parse(text.expose())) {
         reading.reject("egress_proxy", error);

@@ -113,6 +113,7 @@ impl Reading {
         let mut master_key = None;
         let mut variables: Vec<_> = variables.into_iter().collect();
         variables.sort();
+        reading.read_open_telemetry(&variables);
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
             if name == "master_key" {
@@ -150,6 +151,34 @@ impl Reading {
     pub fn reject(&mut self, setting: &str, detail: impl fmt::Display) {
         let (origin, detail) = (self.origin(setting), format!("the setting `{setting}` is wrong: {detail}"));
         self.mistakes.push(Mistake { setting: Some(setting.to_owned()), origin, detail });
+    }
+
+    /// Takes the variables that programs with OpenTelemetry share; `POSTRIDER_*` win over them. Of two for the
+    /// same, that for traces wins, which is sorted after the one for everything.
+    ///
+    /// Source: OpenTelemetry, "Environment Variable Specification" and "OTLP Exporter".
+    fn read_open_telemetry(&mut self, variables: &[(String, String)]) {
+        let is =
+            |wanted: &str, value: &str| variables.iter().any(|(name, given)| name == wanted && given.trim().eq_ignore_ascii_case(value));
+        if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
+            return;
+        }
+        for (name, value) in variables.iter().filter(|(_, value)| !value.trim().is_empty()) {
+            let (setting, value) = match name.as_str() {
+                "OTEL_EXPORTER_OTLP_ENDPOINT" => ("otlp_endpoint", format!("{}/v1/traces", value.trim().trim_end_matches('/'))),
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => ("otlp_endpoint", value.clone()),
+                "OTEL_EXPORTER_OTLP_HEADERS" | "OTEL_EXPORTER_OTLP_TRACES_HEADERS" => ("otlp_headers", value.clone()),
+                "OTEL_SERVICE_NAME" => ("otlp_service_name", value.clone()),
+                "OTEL_RESOURCE_ATTRIBUTES" => ("otlp_resource_attributes", value.clone()),
+                "OTEL_EXPORTER_OTLP_PROTOCOL" | "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" if value.trim() == "grpc" => {
+                    let detail = "gRPC is not spoken here, JSON over HTTP is; name the collector's port for that, usually 4318".to_owned();
+                    self.warnings.push(Mistake { setting: None, origin: Origin::Variable(name.clone()), detail });
+                    continue;
+                }
+                _ => continue,
+            };
+            self.read_text(setting, &value, Origin::Variable(name.clone()));
+        }
     }
 
     fn read_file(&mut self, path: &Path) {
@@ -291,6 +320,9 @@ impl Settings {
         let secret = |secret: &Option<Secret>| secret.as_ref().map_or(Value::Null, |_| "(secret)".into());
         let mut shown: Vec<_> = fields.into_iter().collect();
         for (name, value) in &mut shown {
+            if name == "otlp_headers" {
+                *value = secret(&self.otlp_headers);
+            }
             if name == "egress_proxy" {
                 *value = self.egress_proxy.as_ref().map_or(Value::Null, |proxy| without_credentials(proxy.expose()).into());
             }
@@ -385,18 +417,47 @@ mod tests {
             ("POSTRIDER_URL", "http://server.example"),
             ("POSTRIDER_RETENTON_DAYS", "7"),
             ("HOME", "/"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318/"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=geheim"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_SERVICE_NAME", "theirs"),
+            ("POSTRIDER_OTLP_SERVICE_NAME", "ours"),
         ];
         let (_folder, reading) = reading("\ndrain_s = 3\nlog = \"warn\"", &variables, &[("log", "debug")]);
         assert_eq!(reading.mistakes, []);
         assert!(matches!(reading.origin("drain_s"), Origin::File { line: Some(2), .. }));
         assert_eq!((reading.origin("log"), reading.origin("listen")), (Origin::Flag("log"), Origin::Default));
         assert_eq!(reading.origin("egress_proxy").to_string(), "POSTRIDER_EGRESS_PROXY");
-        let warnings: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(reading.settings.otlp_endpoint.as_deref(), Some("http://collector.example:4318/v1/traces"));
+        assert_eq!(
+            (reading.settings.otlp_service_name.as_str(), reading.origin("otlp_service_name").to_string().as_str()),
+            ("ours", "POSTRIDER_OTLP_SERVICE_NAME")
+        );
+        let mut warnings: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.remove(0).starts_with("OTEL_EXPORTER_OTLP_PROTOCOL: gRPC is not spoken here"));
         let expected =
             "POSTRIDER_RETENTON_DAYS: there is no setting `retenton_days`, so this variable does nothing; did you mean `retention_days`?";
         assert_eq!(warnings, [expected]);
         let shown = format!("{:?}", reading.settings.shown());
         assert!(!shown.contains("geheim") && shown.contains("http://(secret)@proxy.example:3128"), "{shown}");
         assert!(reading.settings.shown().contains(&("master_key".to_owned(), "(secret)".into())));
+    }
+
+    #[test]
+    fn the_variables_of_open_telemetry_can_be_turned_off_and_that_for_traces_wins() {
+        let all = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a.example:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b.example/traces"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=b"),
+        ];
+        for (more, endpoint) in [
+            (("HOME", "/"), Some("http://b.example/traces")),
+            (("POSTRIDER_OTLP_ENDPOINT", "http://c.example/"), Some("http://c.example/")),
+            (("OTEL_SDK_DISABLED", "true"), None),
+            (("OTEL_TRACES_EXPORTER", "none"), None),
+        ] {
+            let (_folder, reading) = reading("", &[&all[..], &[more]].concat(), &[]);
+            assert_eq!(reading.into_settings().unwrap().otlp_endpoint.as_deref(), endpoint, "{more:?}");
+        }
     }
 }

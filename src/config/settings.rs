@@ -106,12 +106,39 @@ pub struct Settings {
     /// Days for which events, deliveries and attempts are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub retention_days: u32,
+    /// Most events of one account that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub events_per_account_max: Option<u64>,
+    /// Most bytes of the data of one account's events that are kept; the oldest decided ones are removed first.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
+    pub event_bytes_per_account_max: Option<u64>,
     /// Days for which idempotency keys are remembered.
     #[schemars(range(min = 1, max = 3650))]
     pub idempotency_days: u32,
+    /// Days for which clicks are kept; reports of older ones are of unknown clicks.
+    #[schemars(range(min = 1, max = 3650))]
+    pub clicks_days: u32,
+    /// Days for which reports of advertisers are kept as they came in.
+    #[schemars(range(min = 1, max = 3650))]
+    pub inbound_calls_days: u32,
+    /// Reports that may come in under one inbound key in a second, if the key says nothing else; more are answered with 429.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub inbound_per_second: u32,
+    /// Clicks that may come from one address in a second; more are answered with 429.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub clicks_per_address_per_second: u32,
+    /// The header in which a trusted proxy tells a visitor's country.
+    #[schemars(example = &"CF-IPCountry")]
+    pub country_header: Option<String>,
+    /// Where this server is reached from outside, such as `https://track.example`: for links and integration codes.
+    #[schemars(example = &"https://track.example")]
+    pub public_url: Option<String>,
     /// Days for which entries of the audit log are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub audit_days: u32,
+    /// Days for which actions are kept in the ledger, since their last change.
+    #[schemars(range(min = 1, max = 3650))]
+    pub actions_days: u32,
     /// Requests without a valid key that one address may make in a minute before it is answered with 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub authentication_failures_per_minute: u32,
@@ -127,6 +154,18 @@ pub struct Settings {
     pub disk_free_bytes_min: u64,
     /// Who may read `/metrics`: `loopback` (others need a key of an operator, or one that may read), or `public`.
     pub metrics: MetricsAccess,
+    /// The collector's URL for traces, to which spans are sent by OTLP over HTTP; none are sent without it.
+    #[schemars(example = &"http://127.0.0.1:4318/v1/traces")]
+    pub otlp_endpoint: Option<String>,
+    /// Headers for the collector, as `name=value` with commas between, values percent-encoded.
+    #[serde(serialize_with = "hidden")]
+    #[schemars(with = "Option<String>", example = &"api-key=secret")]
+    pub otlp_headers: Option<Secret>,
+    /// What this server is called in traces.
+    pub otlp_service_name: String,
+    /// What else is said of this server in traces, as `name=value` with commas between.
+    #[schemars(example = &"deployment.environment.name=production")]
+    pub otlp_resource_attributes: Option<String>,
     /// Form of the log: `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, as `level` or `module=level,…`.
@@ -163,6 +202,19 @@ impl AccountKindFamilies {
     fn families(&self) -> impl Iterator<Item = &str> {
         [&self.partner, &self.brand, &self.cashback, &self.loyalty].into_iter().flatten().flatten().map(String::as_str)
     }
+}
+
+/// Whether it is `http` or `https` with a host, perhaps a port and a path, and nothing behind that.
+fn is_public_url(text: &str) -> bool {
+    let url = url::Url::parse(text);
+    url.is_ok_and(|url| {
+        ["http", "https"].contains(&url.scheme())
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
 fn is_family(text: &str) -> bool {
@@ -213,14 +265,27 @@ impl Default for Settings {
             failing_after: 10,
             probe_interval_s: 60,
             retention_days: 30,
+            events_per_account_max: None,
+            event_bytes_per_account_max: None,
             idempotency_days: 30,
+            clicks_days: 90,
+            inbound_calls_days: 30,
+            inbound_per_second: 100,
+            clicks_per_address_per_second: 20,
+            country_header: None,
+            public_url: None,
             audit_days: 365,
+            actions_days: 400,
             authentication_failures_per_minute: 20,
             trusted_proxies: Vec::new(),
             account_kinds: AccountKindFamilies::default(),
             drain_s: 25,
             disk_free_bytes_min: 64 * 1024 * 1024,
             metrics: MetricsAccess::default(),
+            otlp_endpoint: None,
+            otlp_headers: None,
+            otlp_service_name: "postrider".into(),
+            otlp_resource_attributes: None,
             log_format: LogFormat::default(),
             log: "info".into(),
         }
@@ -257,6 +322,13 @@ impl Settings {
                 format!("`{wrong}` is none; use addresses like `203.0.113.7` and networks like `203.0.113.0/28`"),
             ));
         }
+        let is_header = |name: &str| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if let Some(wrong) = self.country_header.as_deref().filter(|name| !is_header(name)) {
+            faults.push(("country_header", format!("`{wrong}` is no header; use a name like `CF-IPCountry`")));
+        }
+        if let Some(wrong) = self.public_url.as_deref().filter(|text| !is_public_url(text)) {
+            faults.push(("public_url", format!("`{wrong}` is no address of a server; use one like `https://track.example`")));
+        }
         if let Some(wrong) = self.account_kinds.families().find(|family| !is_family(family)) {
             faults.push(("account_kinds", format!("`{wrong}` is no family; use codes of families such as `action_life_cycle`")));
         }
@@ -271,9 +343,9 @@ impl Settings {
             _ => serde_json::Map::new(),
         };
         // Secrets are not written out, so that they are compared by themselves.
-        let mut names: Vec<String> = ["egress_proxy", "master_key"]
+        let mut names: Vec<String> = ["egress_proxy", "master_key", "otlp_headers"]
             .into_iter()
-            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key])
+            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key, self.otlp_headers != other.otlp_headers])
             .filter(|(_, differ)| *differ)
             .map(|(name, _)| name.to_owned())
             .collect();
@@ -311,6 +383,12 @@ impl Settings {
     #[must_use]
     pub const fn audit_retention(&self) -> Duration {
         Duration::from_secs(self.audit_days as u64 * 86_400)
+    }
+
+    /// How long actions are kept in the ledger after their last change.
+    #[must_use]
+    pub const fn actions_retention(&self) -> Duration {
+        Duration::from_secs(self.actions_days as u64 * 86_400)
     }
 
     /// How long events are kept.
@@ -387,6 +465,7 @@ mod tests {
             "retention_days = 0",
             "listen = \"here\"",
             "audit_days = 0",
+            "actions_days = 0",
             "trusted_proxies = [\"proxy\"]",
             "egress_addresses = [\"here\"]",
             "account_kinds = { publisher = [] }",

@@ -16,12 +16,12 @@ use crate::attempt::{Attempt, Exchange, Failure, FailureKind, Outcome, ReceivedR
 use crate::clock::{Clock, Timestamp};
 use crate::cluster::Tenure;
 use crate::delivery::{DeliveryState, Next, Verdict, judge, next};
-use crate::event::{Event, EventType};
+use crate::event::{Event, EventType, TraceContext};
 use crate::id::{AttemptId, DeliveryId, SubscriptionId};
 use crate::queue::{DueRow, Lease, Operation, OperationReport, Queue, Settlement, StoreError};
 use crate::request::channel::{Carried, Carrier, Channel, Mask, Permit};
 use crate::request::send::Transport;
-use crate::request::{DeliveryFacts, RequestTemplate};
+use crate::request::{DeliveryFacts, RequestTemplate, trace_of};
 use crate::rng::mix;
 use crate::subscription::Subscription;
 
@@ -87,6 +87,8 @@ pub(super) struct Facts {
 /// What an exchange is recorded with.
 struct Performed {
     number: u32,
+    /// Its own place in a trace, and the one in which the event was reported, where spans are told.
+    trace: Option<(TraceContext, Option<TraceContext>)>,
     carried: Carried,
     /// The note of it, if lanes are leased and it came that far.
     lease: Option<Lease>,
@@ -183,8 +185,9 @@ impl Workshop {
         };
         let carrier = Carrier { transport: &*self.transport, clock: &*self.clock, timeout: job.subscription.rules.timeout };
         let permit = LanePermit { workshop: self, job, passed };
+        let trace = self.queue.spans().map(|_| (trace_of(&event, &facts), event.data.trace()));
         let carried = channel.carry(request, job.row.delivery, carrier, &permit).await;
-        Some(Performed { number, carried, lease })
+        Some(Performed { number, trace, carried, lease })
     }
 
     /// Notes that the request is about to be handed over, and tells whether it may be.
@@ -229,10 +232,10 @@ impl Workshop {
             exchange: Exchange::Failed(failure),
             mask: Mask::default(),
         };
-        Performed { number: job.row.attempts + 1, carried, lease: None }
+        Performed { number: job.row.attempts + 1, trace: None, carried, lease: None }
     }
 
-    async fn settle(&self, job: &Job, Performed { number, carried, lease }: Performed, ended: &mut Ended) {
+    async fn settle(&self, job: &Job, Performed { number, trace, carried, lease }: Performed, ended: &mut Ended) {
         let now = self.clock.now();
         let rules = &job.subscription.rules;
         let retry = &job.subscription.spec.retry;
@@ -263,6 +266,7 @@ impl Workshop {
         if let Verdict::Retry { retry_after } = judgement.verdict {
             ended.retry_after = retry_after;
         }
+        let took = carried.duration;
         let attempt = Attempt {
             id: lease.map_or_else(|| AttemptId::from_raw(self.queue.next_id(carried.started_at)), |lease| lease.attempt),
             number,
@@ -279,6 +283,9 @@ impl Workshop {
             },
         };
         log(job, &attempt);
+        if let (Some(spans), Some((own, reported_in))) = (self.queue.spans(), trace) {
+            spans.attempted(own, reported_in, (job.subscription.id, job.row.delivery), &attempt, took);
+        }
         let status = attempt.response.as_ref().map(|response| response.status);
         let reason = if attempt.outcome == Outcome::Delivered { String::new() } else { attempt.reason.clone() };
         let settlement = Settlement {

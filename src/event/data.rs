@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::catalogue::{self, FieldType};
+use super::trace::TraceContext;
 
 /// Most fields an event, or one item of a list, may have.
 pub const DATA_FIELDS_MAX: usize = 1_000;
@@ -21,8 +22,11 @@ pub const DEPTH_MAX: usize = 16;
 /// The values of one event, with the text they were read from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventData {
+    /// The JSON, and behind it, if there is one, a line with the trace.
     text: Box<str>,
+    json_length: usize,
     fields: Map<String, Value>,
+    trace: Option<TraceContext>,
 }
 
 /// Why a text is no event data.
@@ -57,23 +61,46 @@ impl EventData {
         for (name, value) in &fields {
             check_field(name, value)?;
         }
-        Ok(Self { text: text.into(), fields })
+        Ok(Self { json_length: text.len(), text: text.into(), fields, trace: None })
     }
 
-    /// Reads text that was accepted before.
+    /// The same, reported in this trace.
+    #[must_use]
+    pub fn in_trace(self, trace: TraceContext) -> Self {
+        let text = format!("{}\n{trace}", self.text()).into();
+        Self { text, trace: Some(trace), ..self }
+    }
+
+    /// Reads text that was accepted before, as [`Self::stored`] gives it.
     ///
     /// # Errors
     /// [`EventDataError`] if the text is not the JSON object it was.
     pub fn from_stored(text: Box<str>) -> Result<Self, EventDataError> {
+        // JSON may hold line ends, and ends with a brace; a trace does not.
+        let trace = text.rsplit_once('\n').and_then(|(json, trace)| Some((json.len(), trace.parse().ok()?)));
+        let json_length = trace.map_or(text.len(), |(length, _)| length);
+        let json = &text[..json_length];
         let fields =
-            ObjectSeed { depth: 0 }.deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|error| malformed(&error))?;
-        Ok(Self { text, fields })
+            ObjectSeed { depth: 0 }.deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| malformed(&error))?;
+        Ok(Self { json_length, fields, trace: trace.map(|(_, trace)| trace), text })
     }
 
     /// The JSON text as it was received.
     #[must_use]
     pub fn text(&self) -> &str {
+        &self.text[..self.json_length]
+    }
+
+    /// The text that is stored: that of the JSON, and the trace behind it if there is one.
+    #[must_use]
+    pub fn stored(&self) -> &str {
         &self.text
+    }
+
+    /// The trace in which it was reported.
+    #[must_use]
+    pub const fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     /// The values by name, in the order they were given; numbers keep their digits.
@@ -263,6 +290,19 @@ mod tests {
         for (open, close) in [("[", "]"), ("[{\"a\":", "}]"), ("{\"a\":", "}")] {
             let text = format!("{{\"a\":{}1{}}}", open.repeat(100_000), close.repeat(100_000));
             assert_eq!(code_and_pointer(&text).0, "too_deep", "{open}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_kept_behind_the_text_and_costs_nothing_where_there_is_none() {
+        let trace: TraceContext = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
+        for json in ["{\"a\":5.00}", "{\n\"a\": \"x\\n\"\n}", "{}"] {
+            let plain = EventData::parse(json).unwrap();
+            assert_eq!((plain.stored(), plain.trace()), (json, None));
+            assert_eq!(EventData::from_stored(plain.stored().into()).unwrap(), plain);
+            let traced = plain.clone().in_trace(trace);
+            assert_eq!((traced.text(), traced.trace(), traced.fields()), (json, Some(trace), plain.fields()));
+            assert_eq!(EventData::from_stored(traced.stored().into()).unwrap(), traced);
         }
     }
 }

@@ -7,10 +7,12 @@ pub mod catalogue;
 mod data;
 mod key;
 mod names;
+mod trace;
 
 pub use data::{DATA_FIELDS_MAX, DEPTH_MAX, EventData, EventDataError, LIST_ITEMS_MAX};
 pub use key::{Fingerprint, IdempotencyKey, IdempotencyKeyError, KeyDigest, fingerprint};
 pub use names::{AccountId, EventType, EventTypePattern, NameError, OfferId};
+pub use trace::{NoTraceContext, TraceContext};
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use rust_decimal::Decimal;
 
 use super::status::plain;
-use super::{Landing, OfferSpec, Partners, PayoutModel, RateType};
-use crate::event::catalogue::{self, FieldType, is_macro_name};
+use super::{Landing, OfferSpec, Partners, PayoutModel, RateType, is_ledger_field};
+use crate::event::catalogue::is_macro_name;
 use crate::subscription::FieldError;
 
 /// Most characters of an offer's name.
@@ -29,38 +29,6 @@ const OFFER_BYTES_MAX: usize = 256 * 1_024;
 
 /// Parameters that every report may have.
 pub const REPORT_PARAMETERS: [&str; 8] = ["click_id", "request_id", "action", "status", "price", "customer_id", "comment", "offer_id"];
-
-/// Fields of events that are worked out, and cannot come from a parameter.
-const WORKED_OUT: [&str; 28] = [
-    "CampaignId",
-    "CampaignName",
-    "ActionTrackerName",
-    "ActionType",
-    "MediaPartnerId",
-    "MediaPartnerName",
-    "ActionId",
-    "RequestId",
-    "Status",
-    "StatusDetail",
-    "Payout",
-    "DeltaPayout",
-    "IntendedPayout",
-    "Amount",
-    "DeltaAmount",
-    "IntendedAmount",
-    "Currency",
-    "EventDate",
-    "CreationDate",
-    "ReferringType",
-    "RefClickId",
-    "SubId1",
-    "SubId2",
-    "SubId3",
-    "SharedId",
-    "PromoCode",
-    "LandingPageUrl",
-    "ReferringDomain",
-];
 
 /// Checks `spec` and gives its landing address, ready to be filled.
 ///
@@ -221,13 +189,14 @@ fn check_templates(spec: &OfferSpec, faults: &mut Faults) {
 }
 
 fn check_field(pointer: &str, field: &str, faults: &mut Faults) {
-    let is_list = catalogue::known_field(field).is_some_and(|known| matches!(known.field_type, FieldType::List(_)));
     if !is_macro_name(field) {
         faults.add(pointer, "invalid_field_name", "use letters, digits and `_`, not a digit first, at most 64");
-    } else if WORKED_OUT.contains(&field) {
-        faults.add(pointer, "reserved_field", format!("`{field}` is worked out from the report; use another, like `Text1`"));
-    } else if is_list {
-        faults.add(pointer, "reserved_field", format!("`{field}` holds a list; use another, like `Text1`"));
+    } else if is_ledger_field(field) {
+        faults.add(
+            pointer,
+            "reserved_field",
+            format!("`{field}` is worked out from the report, or holds a list; use another, like `Text1`"),
+        );
     }
 }
 
@@ -278,6 +247,11 @@ mod tests {
             (template(json!({"name": "1a", "field": "Text1"})), "/parameter_templates/0/parameters/0/name", "invalid_name"),
             (template(json!({"name": "city", "field": "Payout"})), "/parameter_templates/0/parameters/0/field", "reserved_field"),
             (template(json!({"name": "city", "field": "items"})), "/parameter_templates/0/parameters/0/field", "reserved_field"),
+            (
+                template(json!({"name": "city", "field": "RefCustomerCountry"})),
+                "/parameter_templates/0/parameters/0/field",
+                "reserved_field",
+            ),
             (template(json!({"name": "city", "field": "a b"})), "/parameter_templates/0/parameters/0/field", "invalid_field_name"),
         ];
         for (patch, pointer, code) in table {

@@ -109,6 +109,12 @@ impl Landing {
         Ok(Self { template, click_parameter: (!names_click).then(|| click_parameter.to_owned()), origin })
     }
 
+    /// The parameter in which the click id is added; none if the address names it itself.
+    #[must_use]
+    pub fn click_parameter(&self) -> Option<&str> {
+        self.click_parameter.as_deref()
+    }
+
     /// Where the visitor of `click` is sent. `ip` is the visitor's address as it is, of which the click may keep less.
     ///
     /// # Errors

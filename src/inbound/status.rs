@@ -64,7 +64,7 @@ impl Statuses {
 }
 
 /// A word as it is compared.
-pub(super) fn plain(word: &str) -> String {
+pub fn plain(word: &str) -> String {
     word.trim().to_lowercase()
 }
 

@@ -48,6 +48,8 @@ pub struct Metrics {
     registry: Registry,
     accepted: [[Counter; 2]; AccountClass::ALL.len()],
     refused: Family<Labels<1>, Counter>,
+    inbound_calls: Family<Labels<1>, Counter>,
+    clicks: Family<Labels<1>, Counter>,
     owed: [Counter; AccountClass::ALL.len()],
     ended: [[Counter; 2]; AccountClass::ALL.len()],
     attempts: [[Counter; 2]; Outcome::ALL.len()],
@@ -60,6 +62,8 @@ pub struct Metrics {
     oldest_due: Family<Labels<1>, Number>,
     subscriptions: Family<Labels<1>, Gauge>,
     failing: Gauge,
+    removed: Family<Labels<1>, Counter>,
+    over_limit: Gauge,
     replays: Gauge,
     committed: Histogram,
     synced: Histogram,
@@ -107,6 +111,8 @@ impl Metrics {
         put(registry, "build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let accepted: Family<Labels<2>, Counter> = family(registry, "events_accepted");
         let refused = family(registry, "events_refused");
+        let inbound_calls = family(registry, "inbound_calls");
+        let clicks = family(registry, "clicks");
         let owed: Family<Labels<1>, Counter> = family(registry, "deliveries_accepted");
         let ended: Family<Labels<2>, Counter> = family(registry, "deliveries_ended");
         let attempts: Family<Labels<2>, Counter> = family(registry, "attempts");
@@ -119,6 +125,8 @@ impl Metrics {
         let oldest_due = family(registry, "oldest_due_age_seconds");
         let subscriptions = family(registry, "subscriptions");
         let failing = family(registry, "subscriptions_failing");
+        let removed = family(registry, "events_removed");
+        let over_limit = family(registry, "accounts_over_limit");
         let replays = family(registry, "replays_running");
         let committed = durations(registry, "store_commit_duration_seconds", &FAST);
         let synced = durations(registry, "store_sync_duration_seconds", &FAST);
@@ -133,6 +141,8 @@ impl Metrics {
                 ["new", "duplicate"].map(|result| accepted.get_or_create_owned(&[("result", result), kind(place)]))
             }),
             refused,
+            inbound_calls,
+            clicks,
             owed: array::from_fn(|place| owed.get_or_create_owned(&[kind(place)])),
             ended: array::from_fn(|place| ["delivered", "dead"].map(|state| ended.get_or_create_owned(&[("state", state), kind(place)]))),
             attempts: array::from_fn(|place| {
@@ -148,6 +158,8 @@ impl Metrics {
             oldest_due,
             subscriptions,
             failing,
+            removed,
+            over_limit,
             replays,
             committed,
             synced,
@@ -181,6 +193,16 @@ impl Metrics {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
+    /// Notes that a report of an advertiser was answered.
+    pub fn inbound_call(&self, result: &'static str) {
+        self.inbound_calls.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Notes a visit of a partner's link.
+    pub fn clicked(&self, result: &'static str) {
+        self.clicks.get_or_create(&[("result", result)]).inc();
+    }
+
     /// Notes that an attempt for `account` was settled at `now`.
     pub fn attempted(&self, (account, class): (&AccountId, AccountClass), now: Timestamp, measure: &AttemptMeasure) {
         let AttemptMeasure { note, outcome, retry } = measure;
@@ -194,6 +216,16 @@ impl Metrics {
         if let Some(lag) = note.latency {
             self.lag.observe(lag.as_secs_f64());
         }
+    }
+
+    /// Notes that retention removed events.
+    pub fn events_removed(&self, reason: &'static str, count: usize) {
+        self.removed.get_or_create(&[("reason", reason)]).inc_by(count as u64);
+    }
+
+    /// Sets how many accounts are over their limits with what cannot be removed.
+    pub fn set_accounts_over_limit(&self, count: usize) {
+        self.over_limit.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Notes how long it took to make a request.
@@ -306,6 +338,7 @@ mod tests {
     fn busy() -> Metrics {
         let metrics = Metrics::new();
         let account: AccountId = "hostile-account".parse().unwrap();
+        metrics.events_removed("age", 1);
         for class in AccountClass::ALL {
             metrics.event_accepted((&account, class), Timestamp::default(), 2);
             metrics.event_repeated(class);
@@ -323,6 +356,8 @@ mod tests {
             }
         }
         metrics.events_refused("queue_full");
+        metrics.inbound_call("success");
+        metrics.clicked("recorded");
         for took in [Metrics::rendered, Metrics::sent, Metrics::committed, Metrics::synced] {
             took(&metrics, Duration::from_millis(3));
         }

@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [(&'static str, &'static
 }
 
 /// The metrics of this program, in the order in which they are shown.
-pub static METRICS: [Metric; 21] = [
+pub static METRICS: [Metric; 25] = [
     Metric { name: "build", kind: MetricKind::Info, labels: &[("version", "version of the program")], help: "The program that is running" },
     counter("events_accepted", &[("result", "`new`, or `duplicate`: its key was known"), KIND], "Events that were answered with 202"),
     counter(
@@ -65,6 +65,12 @@ pub static METRICS: [Metric; 21] = [
         &[("reason", "`unknown_account`, `unknown_event_type`, `wrong_field_type`, `key_reused`, `queue_full`, `storage_full` or `store`")],
         "Calls to report events of which nothing was stored",
     ),
+    counter(
+        "inbound_calls",
+        &[("result", "`success`, `repeated`, `conflict` or `error`; `unrecorded`: refused and not kept in the incoming log")],
+        "Reports of advertisers that were answered",
+    ),
+    counter("clicks", &[("result", "`recorded`, `refused` or `ignored`: a prefetch, or a HEAD")], "Visits of partners' links"),
     counter("deliveries_accepted", &[KIND], "Deliveries that accepted events owe"),
     counter(
         "deliveries_ended",
@@ -85,6 +91,8 @@ pub static METRICS: [Metric; 21] = [
     gauge("oldest_due_age_seconds", &[KIND], "For how long the delivery has been due that has been due longest; 0 if none is"),
     gauge("subscriptions", &[("state", "`active` or `paused`")], "Subscriptions"),
     gauge("subscriptions_failing", &[], "Subscriptions whose receiver is failing"),
+    counter("events_removed", &[("reason", "`age`, or `limit`: its account is over its limits")], "Events that retention removed"),
+    gauge("accounts_over_limit", &[], "Accounts whose undecided events alone are over their limits, so that nothing more can be removed"),
     gauge("replays_running", &[], "Replays that are not over"),
     histogram("store_commit_duration_seconds", &[], "Time to write one batch of changes"),
     histogram("store_sync_duration_seconds", &[], "Time until what was written is on disk"),

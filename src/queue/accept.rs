@@ -19,7 +19,7 @@ use crate::subscription::{Order, Subscription};
 const FIRST_DUE_MAX: Duration = Duration::from_secs(60 * 86_400);
 
 /// How often events are prepared again for a configuration that others keep changing.
-const PREPARED_MAX: usize = 5;
+pub(super) const PREPARED_MAX: usize = 5;
 
 /// An event as it was reported.
 #[derive(Debug, Clone)]
@@ -130,74 +130,88 @@ impl Queue {
     ) -> Result<Vec<Accepted>, EmitError> {
         // Before the registry: one that is newer than its revision is only prepared for again.
         let revision = self.revision();
-        let (registry, now) = (self.registry(), self.clock.now());
-        let prepared = self.prepare(&registry, now, events, sees, not_to)?;
-        self.store_prepared(revision, (&registry, now), prepared, Vec::new()).await
+        let registry = self.registry();
+        let now = self.clock.now();
+        let mut prepared = Vec::with_capacity(events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            if !sees(&event.account) {
+                return Err(EmitError::UnknownAccount { index, account: event.account });
+            }
+            let mut new = self.prepare(&registry, now, index, event, not_to)?;
+            new.documents = self.ledger_changes(&new);
+            prepared.push(new);
+        }
+        self.commit((&registry, revision), now, prepared, Vec::new()).await
     }
 
-    /// Events as they will be stored, with their deliveries by this configuration.
+    /// An event as the store takes it, with its deliveries.
     pub(super) fn prepare(
         &self,
         registry: &Registry,
         now: Timestamp,
-        events: Vec<IncomingEvent>,
-        sees: impl Fn(&AccountId) -> bool,
+        index: usize,
+        event: IncomingEvent,
         not_to: Option<SubscriptionId>,
-    ) -> Result<Vec<NewEvent>, EmitError> {
-        let mut prepared = Vec::with_capacity(events.len());
-        for (index, event) in events.into_iter().enumerate() {
-            if registry.account(&event.account).is_none() || !sees(&event.account) {
-                return Err(EmitError::UnknownAccount { index, account: event.account });
-            }
-            if !registry.knows_event_type(&event.event_type) {
-                return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
-            }
-            if let Some(defined) = registry.event_type(&event.event_type)
-                && let Err((pointer, detail)) = check_shape(defined, &event.data)
-            {
-                return Err(EmitError::WrongField { index, pointer, detail });
-            }
-            let key = event.key.map(|text| NewKey {
-                digest: text.digest(&event.account),
-                fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
-                expires_at: now.after(self.key_lifetime),
-                text,
-            });
-            let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
-            let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
-            let deliveries = registry
-                .subscriptions_of(&event.account)
-                .filter(|_| allowed)
-                .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
-                .take(usize::from(u16::MAX))
-                .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
-                .collect();
-            prepared.push(NewEvent {
-                account: event.account,
-                event_type: event.event_type,
-                key,
-                occurred_at,
-                received_at: now,
-                data: Arc::new(event.data),
-                deliveries,
-                documents: Vec::new(),
-            });
+    ) -> Result<NewEvent, EmitError> {
+        if registry.account(&event.account).is_none() {
+            return Err(EmitError::UnknownAccount { index, account: event.account });
         }
-        Ok(prepared)
+        if !registry.knows_event_type(&event.event_type) {
+            return Err(EmitError::UnknownEventType { index, event_type: event.event_type });
+        }
+        if let Some(defined) = registry.event_type(&event.event_type)
+            && let Err((pointer, detail)) = check_shape(defined, &event.data)
+        {
+            return Err(EmitError::WrongField { index, pointer, detail });
+        }
+        let key = event.key.map(|text| NewKey {
+            digest: text.digest(&event.account),
+            fingerprint: fingerprint(&event.event_type, event.occurred_at.as_ref().map(|(text, _)| text.as_str()), &event.data),
+            expires_at: now.after(self.key_lifetime),
+            text,
+        });
+        let occurred_at = event.occurred_at.map_or(now, |(_, at)| at);
+        let allowed = registry.type_refusal(&event.account, &event.event_type).is_none();
+        let deliveries = registry
+            .subscriptions_of(&event.account)
+            .filter(|_| allowed)
+            .filter(|subscription| Some(subscription.id) != not_to && subscription.wants(&event.event_type, &event.data))
+            .take(usize::from(u16::MAX))
+            .map(|subscription| new_delivery(subscription, occurred_at, now, &event.data))
+            .collect();
+        Ok(NewEvent {
+            account: event.account,
+            event_type: event.event_type,
+            key,
+            occurred_at,
+            received_at: now,
+            data: Arc::new(event.data),
+            deliveries,
+            documents: Vec::new(),
+        })
     }
 
-    /// Stores events, prepared by the configuration of this revision, and changes of documents in one commit, and counts the events.
-    pub(super) async fn store_prepared(
+    /// Stores what was prepared, and these documents with it.
+    pub(super) async fn commit(
         &self,
-        revision: Revision,
-        (registry, now): (&Registry, Timestamp),
+        (registry, revision): (&Registry, Revision),
+        now: Timestamp,
         prepared: Vec<NewEvent>,
         documents: Vec<DocumentChange>,
     ) -> Result<Vec<Accepted>, EmitError> {
-        let accounts: Vec<_> = prepared.iter().map(|event| event.account.clone()).collect();
+        let traced =
+            self.spans.is_some().then(|| prepared.iter().map(|event| (event.event_type.clone(), event.data.trace())).collect::<Vec<_>>());
+        let accounts: Vec<_> = prepared.iter().map(|event| (event.account.clone(), event.data.stored().len() as u64)).collect();
         let accepted = self.store.accept_under(revision, prepared, documents).await?;
-        for (account, event) in accounts.iter().zip(&accepted) {
+        if let (Some(spans), Some(traced)) = (&self.spans, traced) {
+            let all = accounts.iter().zip(traced).zip(&accepted).filter(|(_, event)| !event.duplicate);
+            all.for_each(|(((account, _), (event_type, trace)), event)| spans.accepted(event.id, (account, &event_type), trace, now));
+        }
+        for ((account, bytes), event) in accounts.iter().zip(&accepted) {
             let class = registry.class_of(account);
+            if !event.duplicate {
+                self.kept.added(event.id, account, *bytes);
+            }
             if event.duplicate {
                 self.metrics.event_repeated(class);
             } else {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::catalogue::Family;
 use crate::event::{AccountId, EventType, EventTypePattern};
+use crate::subscription::whole_number;
 
 /// Whose events and subscriptions: a partner or a brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,9 @@ pub struct Account {
     /// The event types that it may have; none: all that its kind may.
     #[serde(default)]
     pub allowed_event_types: Option<Vec<EventTypePattern>>,
+    /// How much of it is kept.
+    #[serde(default)]
+    pub limits: AccountLimits,
     /// Counts the changes, from 1; the API's `ETag`.
     #[serde(default = "first_version")]
     pub version: u32,
@@ -52,12 +56,50 @@ impl Account {
             kind: None,
             fields: Vec::new(),
             allowed_event_types: None,
+            limits: AccountLimits::default(),
             version: 1,
             created_at,
             updated_at: None,
             deleting_since: None,
         }
     }
+}
+
+/// How much is kept of an account. Beyond that its oldest decided events are removed; undecided ones stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountLimits {
+    /// Most events that are kept; null: as many as the setting `events_per_account_max` says.
+    #[serde(deserialize_with = "whole_number_or_none")]
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    pub events_max: Option<u64>,
+    /// Most bytes of their data that are kept; null: as many as the setting `event_bytes_per_account_max` says.
+    #[serde(deserialize_with = "whole_number_or_none")]
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    pub bytes_max: Option<u64>,
+}
+
+/// The highest limit.
+pub const LIMIT_MAX: u64 = 1_000_000_000_000_000;
+
+impl AccountLimits {
+    /// Whether there is a limit.
+    #[must_use]
+    pub const fn are_set(&self) -> bool {
+        self.events_max.is_some() || self.bytes_max.is_some()
+    }
+
+    /// These, and where one is not set the one of `others`.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self { events_max: self.events_max.or(others.events_max), bytes_max: self.bytes_max.or(others.bytes_max) }
+    }
+}
+
+fn whole_number_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Whole(#[serde(deserialize_with = "whole_number")] u64);
+    Ok(Option::<Whole>::deserialize(deserializer)?.map(|Whole(number)| number))
 }
 
 /// The kinds of accounts.

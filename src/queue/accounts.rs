@@ -14,7 +14,7 @@ use super::event_types::first_broken;
 use super::{Queue, Registry};
 use crate::event::{AccountId, EventType, EventTypePattern, catalogue};
 use crate::id::{EventId, SubscriptionId};
-use crate::store::{ConfigurationChange, ConfigurationKind, ConfigureError, EventQuery, StoreError};
+use crate::store::{AcceptError, ConfigurationChange, ConfigurationKind, ConfigureError, EventQuery, StoreError};
 use crate::subscription::{FieldError, SubscriptionSpec, SubscriptionWarning};
 
 /// Events that are looked up and removed at a time.
@@ -149,12 +149,18 @@ impl Queue {
         for account in going {
             let since = account.deleting_since.unwrap_or_default();
             let may_be_late = self.clock.now().since(since) < LATE_EVENTS;
-            if self.has_in_flight(&account.id).await? || self.remove_events_of(&account.id).await? || may_be_late {
+            if self.has_in_flight(&account.id).await?
+                || self.remove_events_of(&account.id).await?
+                || self.remove_documents_of(&account.id).await?
+                || may_be_late
+            {
                 is_left = true;
                 continue;
             }
             self.forget_replays_of(&account.id).await?;
+            self.remove_inbound_of(&account.id).await?;
             self.metrics.activity().forget(&account.id);
+            self.kept.forget(&account.id);
             let _turn = self.configuring.lock().await;
             self.store
                 .configure(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])
@@ -163,6 +169,16 @@ impl Queue {
             tracing::info!(account = %account.id, "everything of a deleted account is removed");
         }
         Ok(is_left)
+    }
+
+    /// Removes the documents of an account; tells whether there were any.
+    async fn remove_documents_of(&self, account: &AccountId) -> Result<bool, StoreError> {
+        match self.remove_actions_of(account).await {
+            Ok(found) => Ok(found),
+            Err(AcceptError::Store(error)) => Err(error),
+            // Something was changed meanwhile, so that there is something.
+            Err(_) => Ok(true),
+        }
     }
 
     async fn has_in_flight(&self, account: &AccountId) -> Result<bool, StoreError> {

@@ -84,6 +84,15 @@ pub struct InboundKeys {
 }
 
 impl InboundKeys {
+    /// Takes over from `present` when keys were used last.
+    pub(super) fn keep_last_uses(&self, present: &Self) {
+        for (id, key) in &self.by_id {
+            if let Some(at) = present.by_id.get(id).and_then(|present| present.last_use.get()) {
+                key.last_use.note(at);
+            }
+        }
+    }
+
     /// Reads what is stored. What cannot be read is reported and left out.
     pub(super) fn read(records: &[ConfigurationRecord], secrets: &HashMap<&str, SealedSecrets>, vault: &Vault) -> Self {
         let mut keys = Self::default();

@@ -87,7 +87,7 @@ impl Queue {
         let first = registry.inbound_keys().namespace(&key.account).is_none().then(|| key.text.clone()).flatten();
         changes.extend(first.iter().map(|text| put_namespace(&self.vault, &key.account, text)));
         changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyCreated, Some(&key.account), &key.id)));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             if let Some(text) = first {
                 registry.inbound.put_namespace(key.account.clone(), text);
@@ -126,7 +126,7 @@ impl Queue {
         changes.extend(put_changes(&self.vault, &new, true));
         changes.push(self.audit(by, rotated));
         changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyCreated, Some(&new.account), &new.id)));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             registry.inbound.put(old);
             registry.inbound.put(new.clone());
@@ -144,7 +144,7 @@ impl Queue {
         let present = registry.inbound_keys().get(id).ok_or(ConfigureInboundKeyError::NotFound(id))?;
         let mut changes = removals(id).to_vec();
         changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyDeleted, Some(&present.account), &id)));
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| registry.inbound.remove(id));
         Ok(())
     }

@@ -2,12 +2,13 @@
 //!
 //! The queue is the store: an event, its deliveries and their due times are one commit, and so are an
 //! attempt and the state that follows it, and so are a change of configuration and its entry in the
-//! audit log. What this module adds is the configuration in memory, by which an event finds its
+//! audit log, and so are an action's row in the ledger and its events. What this module adds is the configuration in memory, by which an event finds its
 //! subscriptions and a call its key, the list of what is in flight, and what happened lately.
 
 mod accept;
 mod account;
 mod accounts;
+mod actions;
 mod audit;
 mod configure;
 mod endpoint;
@@ -19,6 +20,7 @@ mod inbound_keys;
 mod key;
 mod operation;
 mod keys;
+mod kept;
 mod lease;
 mod offers;
 mod registry;
@@ -27,10 +29,12 @@ mod retention;
 mod sealing;
 mod stats;
 mod unlock;
+mod visits;
 
 pub use accept::{EmitError, IncomingEvent};
-pub use account::{Account, AccountKind, AccountKinds};
+pub use account::{Account, AccountKind, AccountKinds, AccountLimits, LIMIT_MAX};
 pub use accounts::{ChangeAccountError, ChangedAccount};
+pub use actions::{ActionQuery, LogReport};
 pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
@@ -48,6 +52,7 @@ pub use replay::{Replay, ReplayError, ReplayRequest, ReplayState, run_replays};
 pub use retention::{RetentionSettings, sweep};
 pub use stats::{Stats, StatsQuery, SubscriptionStats};
 pub use unlock::{MasterKeySource, UnlockError, discard_secrets, unlock};
+pub use visits::{ClickQuery, InboundCallQuery};
 
 pub use crate::store::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigureError, Counts, DeliveryQuery, DuePage, DueRow, EventQuery, LaneNotice,
@@ -68,6 +73,7 @@ use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, IdSource, SubscriptionId};
 use crate::metrics::Metrics;
 use crate::secret::Vault;
+use crate::spans::Spans;
 use crate::store::archive::{ArchivePage, ArchivePlace};
 use crate::store::{ConfigurationRecord, Store};
 use audit::Deed;
@@ -86,9 +92,13 @@ pub struct Queue {
     changed: watch::Sender<u64>,
     in_flight: InFlight,
     metrics: Arc<Metrics>,
+    spans: Option<Spans>,
     oldest_due: Mutex<stats::OldestDue>,
     replays: replay::Replays,
     endpoints: endpoint::Endpoints,
+    /// Reports of one action take turns.
+    turns: actions::Turns,
+    kept: kept::KeptCounts,
     /// How long idempotency keys are remembered.
     key_lifetime: Duration,
     vault: Vault,
@@ -133,9 +143,12 @@ impl Queue {
             changed: watch::Sender::new(0),
             in_flight: InFlight::default(),
             metrics: Arc::default(),
+            spans: None,
             oldest_due: Mutex::default(),
             replays: replay::Replays::read(&records),
             endpoints: endpoint::Endpoints::read(&records),
+            turns: actions::Turns::default(),
+            kept: kept::KeptCounts::default(),
             key_lifetime,
             vault,
             operator_last_use,
@@ -147,6 +160,18 @@ impl Queue {
     #[must_use]
     pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, that tells of accepted events and of attempts in spans.
+    #[must_use]
+    pub fn with_spans(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// Where spans are told, if they are.
+    #[must_use]
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// What happens, counted.

@@ -11,7 +11,7 @@ use crate::store::{ConfigurationChange, ConfigurationKind};
 use crate::subscription::FieldError;
 
 /// Most offers that are kept, since all are held in memory.
-const OFFERS_MAX: usize = 10_000;
+const OFFERS_MAX: usize = 5_000;
 
 /// An offer with its landing address, ready to be filled.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Queue {
         let offer = Offer { id, account, spec, version: 1, created_at: now, updated_at: now };
         let created = RegisteredOffer::checked(offer).map_err(ConfigureOfferError::Invalid)?;
         let deed = Deed::new(AuditAction::OfferCreated, Some(&created.offer.account), &created.offer.id);
-        self.store.configure(vec![put(&created.offer, true), self.audit(by, deed)]).await?;
+        self.write_configuration(vec![put(&created.offer, true), self.audit(by, deed)]).await?;
         let offer = created.offer.clone();
         self.publish(|registry| registry.put_offer(created));
         Ok(offer)
@@ -123,7 +123,7 @@ impl Queue {
         let offer = Offer { spec, version: present.version + 1, updated_at: self.clock.now(), ..present.clone() };
         let changed = RegisteredOffer::checked(offer).map_err(ConfigureOfferError::Invalid)?;
         let deed = changed_deed(present, &changed.offer);
-        self.store.configure(vec![put(&changed.offer, false), self.audit(by, deed)]).await?;
+        self.write_configuration(vec![put(&changed.offer, false), self.audit(by, deed)]).await?;
         let offer = changed.offer.clone();
         self.publish(|registry| registry.put_offer(changed));
         Ok(offer)
@@ -147,7 +147,7 @@ impl Queue {
             changes.extend(super::inbound_key::removals(*key));
             changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyDeleted, Some(&present.account), key)));
         }
-        self.store.configure(changes).await?;
+        self.write_configuration(changes).await?;
         self.publish(|registry| {
             registry.remove_offer(id);
             keys.iter().for_each(|key| registry.inbound.remove(*key));

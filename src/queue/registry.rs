@@ -97,6 +97,17 @@ impl Registry {
         registry
     }
 
+    /// Takes over what another one has read from the store; settings and what was noted in memory stay.
+    pub(super) fn replace_with(&mut self, read: Self) {
+        for (id, key) in &read.keys {
+            if let Some(at) = self.keys.get(id).and_then(|present| present.last_use.get()) {
+                key.last_use.note(at);
+            }
+        }
+        read.inbound.keep_last_uses(&self.inbound);
+        *self = Self { kinds: self.kinds.clone(), ..read };
+    }
+
     fn read_offer(&mut self, record: &ConfigurationRecord) {
         let read = || {
             let offer: Offer = serde_json::from_str(&record.value).map_err(|error| error.to_string())?;
@@ -132,16 +143,6 @@ impl Registry {
     #[must_use]
     pub const fn inbound_keys(&self) -> &InboundKeys {
         &self.inbound
-    }
-
-    /// Takes over what another one has read from the store; settings and what was noted in memory stay.
-    pub(super) fn replace_with(&mut self, read: Self) {
-        for (id, key) in &read.keys {
-            if let Some(at) = self.keys.get(id).and_then(|present| present.last_use.get()) {
-                key.last_use.note(at);
-            }
-        }
-        *self = Self { kinds: self.kinds.clone(), ..read };
     }
 
     fn read_subscription(&mut self, record: &ConfigurationRecord, secrets: &HashMap<&str, SealedSecrets>, vault: &Vault) {

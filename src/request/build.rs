@@ -6,7 +6,7 @@ use super::guard::parse_target;
 use super::send::USER_AGENT;
 use crate::attempt::{Failure, FailureKind, SentRequest};
 use crate::clock::Timestamp;
-use crate::event::{Event, catalogue};
+use crate::event::{Event, TraceContext, catalogue};
 use crate::id::DeliveryId;
 use crate::rng::mix;
 use crate::subscription::{BodyFormat, Method, RequestSpec};
@@ -150,7 +150,7 @@ impl RequestTemplate {
             self.identify(&mut headers, event, facts);
         }
         if self.trace_context && !self.sets(TRACEPARENT) {
-            headers.push((TRACEPARENT.into(), traceparent(facts)));
+            headers.push((TRACEPARENT.into(), trace_of(event, facts).to_string()));
         }
         Ok(SentRequest { method: self.method.as_str().into(), url: url.into(), headers, body: body.into_bytes() })
     }
@@ -175,14 +175,19 @@ impl RequestTemplate {
     }
 }
 
-/// The place of a request in a trace: the trace is the event, the same for all its deliveries, and the
-/// span the attempt. Nothing is recorded here, so that the flag `sampled` is not set.
-///
-/// Source: W3C Trace Context, section 3.2.
-fn traceparent(facts: &DeliveryFacts) -> String {
-    let (trace, delivery) = (facts.id.event().raw(), facts.id.raw());
+/// The place of a request in a trace: the span is the attempt, and the trace the one in which the event was
+/// reported, else the event itself, the same for all its deliveries. Whether it is recorded is for whoever
+/// began the trace to say.
+#[must_use]
+pub fn trace_of(event: &Event, facts: &DeliveryFacts) -> TraceContext {
+    let delivery = facts.id.raw();
     let span = mix((delivery >> 64) as u64) ^ mix(delivery as u64).rotate_left(17) ^ mix(u64::from(facts.attempt));
-    format!("00-{trace:032x}-{:016x}-00", span.max(1))
+    let reported_in = event.data.trace();
+    TraceContext {
+        trace: reported_in.map_or_else(|| facts.id.event().raw(), |reported| reported.trace),
+        span: span.max(1),
+        is_sampled: reported_in.is_some_and(|reported| reported.is_sampled),
+    }
 }
 
 /// The macros that every family has and the event does not carry.
@@ -227,18 +232,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_trace_is_the_event_and_the_span_the_attempt() {
-        let event = crate::id::EventId::from_raw(1 << 80);
-        let of = |number, attempt| {
-            let facts = DeliveryFacts { id: DeliveryId::of(event, number), attempt, at: Timestamp::default() };
-            traceparent(&facts).split('-').map(str::to_owned).collect::<Vec<_>>()
+    fn the_trace_is_the_callers_or_the_event_and_the_span_the_attempt() {
+        let id = crate::id::EventId::from_raw(1 << 80);
+        let mut event = Event {
+            id,
+            account: "acme".parse().unwrap(),
+            event_type: "action.tracked".parse().unwrap(),
+            key: None,
+            occurred_at: Timestamp::default(),
+            received_at: Timestamp::default(),
+            data: crate::event::EventData::parse("{}").unwrap().into(),
         };
-        let all = [of(1, 1), of(1, 2), of(2, 1)];
+        let of = |event: &Event, number, attempt| {
+            let facts = DeliveryFacts { id: DeliveryId::of(id, number), attempt, at: Timestamp::default() };
+            trace_of(event, &facts).to_string().split('-').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let reported = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let span = of(&event, 1, 1)[2].clone();
+        let all = [of(&event, 1, 1), of(&event, 1, 2), of(&event, 2, 1)];
         for parts in &all {
             assert_eq!((parts[0].as_str(), parts[1].as_str(), parts[3].as_str()), ("00", "00000000000100000000000000000000", "00"));
             assert!(parts[2].len() == 16 && parts[2] != "0000000000000000");
         }
         assert!(all[0][2] != all[1][2] && all[0][2] != all[2][2]);
+        event.data = crate::event::EventData::parse("{}").unwrap().in_trace(reported.parse().unwrap()).into();
+        assert_eq!(of(&event, 1, 1), ["00", "0af7651916cd43dd8448eb211c80319c", &span, "01"]);
     }
 
     #[test]

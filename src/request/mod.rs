@@ -7,4 +7,4 @@ pub mod send;
 pub mod sign;
 
 pub use crate::subscription::literal_target;
-pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX};
+pub use build::{BuildError, DeliveryFacts, RequestTemplate, URL_BYTES_MAX, trace_of};

@@ -6,22 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::{StartError, dispatcher_settings, guard_settings, retention_settings};
+use crate::clock::system_monotonic;
 use crate::config::Settings;
 use crate::dispatcher::DispatcherSettings;
 use crate::queue::{Queue, RetentionSettings};
 use crate::request::guard::Guard;
+use crate::systemd::Notifier;
 
 /// The settings that can be changed while the server runs.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 18] = [
+    "actions_days",
     "allow",
     "allow_private",
     "audit_days",
+    "clicks_days",
     "deny",
     "deny_hosts",
     "drain_s",
+    "event_bytes_per_account_max",
+    "events_per_account_max",
     "failing_after",
     "in_flight_max",
     "in_flight_per_subscription_max",
+    "inbound_calls_days",
     "log",
     "ports",
     "probe_interval_s",
@@ -52,9 +59,20 @@ pub struct Reloader {
     pub(super) guard: Guard,
     pub(super) dispatcher: watch::Sender<DispatcherSettings>,
     pub(super) retention: watch::Sender<RetentionSettings>,
+    pub(super) notifier: Option<Arc<Notifier>>,
 }
 
 impl Reloader {
+    /// Tells systemd that settings are being read again; [`Self::tell_end`] must follow.
+    pub fn tell_begin(&self) {
+        self.notifier.iter().for_each(|notifier| notifier.reloading(system_monotonic()));
+    }
+
+    /// Tells systemd that the settings hold that hold now, changed or not.
+    pub fn tell_end(&self) {
+        self.notifier.iter().for_each(|notifier| notifier.ready());
+    }
+
     /// Takes over changed settings; tells the names of those that were changed. The log is the caller's.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ impl EventCache {
 }
 
 fn size(event: &Event) -> usize {
-    BYTES_PER_EVENT + BYTES_PER_TEXT_BYTE * event.data.text().len()
+    BYTES_PER_EVENT + BYTES_PER_TEXT_BYTE * event.data.stored().len()
 }
 
 #[cfg(test)]

@@ -21,13 +21,13 @@ use super::waiting::{Answer, Job, QueueName, Queues, Terms};
 use super::writer::Writer;
 use super::{
     AcceptError, Accepted, ChangeError, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, LAYOUT_NUMBER, Make, NewEvent, Page, Pruned,
-    RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Excess, LAYOUT_NUMBER, Make, NewEvent, Page,
+    Pruned, RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts, Trimmed,
 };
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
-use crate::event::Event;
+use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 
 /// Most deliveries that one step of [`Store::end_deliveries`] ends.
@@ -366,12 +366,18 @@ impl Store for EmbeddedStore {
             let left = limit.saturating_sub(pruned.events);
             let step = self.change(DURABLE, move |ledger| ledger.prune(before, now, left.min(EVENTS_PER_STEP_MAX))).await?;
             pruned.events += step.events;
+            pruned.removed.extend(step.removed);
             pruned.keys += step.keys;
             pruned.more = step.more;
             if !step.more || pruned.events >= limit {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn trim(&self, account: &AccountId, excess: Excess, after: EventId, limit: usize) -> Result<Trimmed, StoreError> {
+        let account = account.clone();
+        self.change(DURABLE, move |ledger| ledger.trim(&account, excess, after, limit.min(EVENTS_PER_STEP_MAX))).await
     }
 
     async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError> {

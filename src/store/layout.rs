@@ -217,6 +217,7 @@ pub(super) const fn document_number(kind: DocumentKind) -> u8 {
         DocumentKind::Customer => 4,
         DocumentKind::InboundCall => 5,
         DocumentKind::TestRun => 6,
+        DocumentKind::Lead => 7,
     }
 }
 

@@ -44,8 +44,9 @@ pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{
     AcceptError, Accepted, ChangeError, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, Counts, DecidedQuery,
-    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, Lease, Make, MakeValue, NewDelivery,
-    NewEvent, NewKey, Page, Pruned, RecordQuery, Revision, Revival, RevivalRecord, Settlement, StoreError, SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, DueRow, EventQuery, EventSize, Excess, Lease, Make,
+    MakeValue, NewDelivery, NewEvent, NewKey, Page, Pruned, RecordQuery, Revision, Revival, RevivalRecord, Settlement, StoreError,
+    SubscriptionCounts, Trimmed,
 };
 
 use std::collections::HashSet;
@@ -60,7 +61,7 @@ use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::cluster::{Epoch, LaneLeases};
 use crate::delivery::Delivery;
-use crate::event::Event;
+use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 
 /// The number of the layout that this release writes. A store with a higher one is not opened.
@@ -217,6 +218,11 @@ pub trait Store: Debug + Send + Sync {
     /// their deliveries and attempts, and idempotency keys that expired before `now`. A store that keeps
     /// each day apart may remove more at once: the whole of a day.
     async fn prune(&self, before: Timestamp, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
+    /// One step of removing the oldest events of an account that is over its limits: of those after `after` whose
+    /// deliveries are all decided at most `limit`, and no more than the excess takes, with their deliveries and
+    /// attempts. Their idempotency keys stay until they expire.
+    async fn trim(&self, account: &AccountId, excess: Excess, after: EventId, limit: usize) -> Result<Trimmed, StoreError>;
 
     /// Removes these events with their deliveries, attempts and idempotency keys, but those of which
     /// something is undecided; answers how many are gone.

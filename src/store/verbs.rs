@@ -369,11 +369,13 @@ pub enum DocumentKind {
     InboundCall,
     /// A test of an offer from click to postback.
     TestRun,
+    /// Where the row of a reported action is, by the lead's id.
+    Lead,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun];
+    pub const ALL: [Self; 7] = [Self::Action, Self::ActionLog, Self::Click, Self::Customer, Self::InboundCall, Self::TestRun, Self::Lead];
 
     /// Its stable name, as in archives.
     #[must_use]
@@ -385,6 +387,7 @@ impl DocumentKind {
             Self::Customer => "customer",
             Self::InboundCall => "inbound_call",
             Self::TestRun => "test_run",
+            Self::Lead => "lead",
         }
     }
 
@@ -491,11 +494,42 @@ pub struct SubscriptionCounts {
     pub counts: Counts,
 }
 
-/// What retention removed.
+/// An event by what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSize {
+    /// The event.
+    pub id: EventId,
+    /// Whose.
+    pub account: AccountId,
+    /// The length of its data as text.
+    pub bytes: u64,
+}
+
+/// By how much an account is over its limits; zero in both if it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Events too many.
+    pub events: u64,
+    /// Bytes of their data too many.
+    pub bytes: u64,
+}
+
+/// What one step removed of an account over its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The events.
+    pub removed: Vec<EventSize>,
+    /// Where the next step goes on; none at the end.
+    pub next: Option<EventId>,
+}
+
+/// What retention removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Events.
     pub events: usize,
+    /// The same events, one by one.
+    pub removed: Vec<EventSize>,
     /// Expired idempotency keys.
     pub keys: usize,
     /// Whether the limit ended the step, so that more may be left.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postrider::api::{Access, calls};
 use postrider::clock::{ScriptedClock, Timestamp};
-use postrider::queue::{Account, Actor, AuditQuery, Queue, RetentionSettings, sweep};
+use postrider::queue::{Account, AccountLimits, Actor, AuditQuery, Queue, RetentionSettings, sweep};
 use postrider::rng::SystemRng;
 use postrider::secret::{MasterKeys, Vault};
 use postrider::store::{EmbeddedStore, MemoryKv, StoreOptions};
@@ -16,7 +16,15 @@ use super::keys::{client_of, create};
 use super::server::Running;
 
 /// Calls that change nothing which is configured, although their method may.
-const NOT_AUDITED: [&str; 3] = ["POST /v1/events", "POST /v1/subscriptions/{id}/test", "POST /v1/subscriptions/test"];
+const NOT_AUDITED: [&str; 7] = [
+    "POST /v1/events",
+    "POST /v1/subscriptions/{id}/test",
+    "POST /v1/subscriptions/test",
+    "POST /v1/clicks",
+    "POST /v1/offers/{id}/test-runs",
+    "POST /v1/test-runs/{id}/report",
+    "POST /v1/test-runs/{id}/finish",
+];
 
 /// The newest entry.
 async fn newest(running: &Running) -> Value {
@@ -113,6 +121,47 @@ async fn every_change_has_an_entry_that_says_who_and_what() {
     assert_eq!(holder.send("DELETE", &path, &[], b"").await.status, 204);
     assert_eq!(newest(&running).await["action"], "subscription.deleted");
     audited.insert("DELETE /v1/subscriptions/{id}".into());
+    let offer = json!({"id": "o", "account": "acme", "name": "canary-offer", "landing_url": "https://shop.example/canary", "currency": "USD",
+        "actions": [{"name": "canary-action", "rate": "1"}]});
+    assert_eq!(holder.post("/v1/offers", &offer).await.status, 201);
+    assert_eq!((&newest(&running).await["action"], &newest(&running).await["object"]), (&json!("offer.created"), &json!("o")));
+    let mut whole = offer.clone();
+    whole["name"] = json!("canary-2");
+    for (method, body, action, changes) in [
+        ("PATCH", json!({"state": "paused"}), "offer.paused", json!(["/state"])),
+        ("PATCH", json!({"state": "active"}), "offer.resumed", json!(["/state"])),
+        ("PUT", whole, "offer.changed", json!(["/name"])),
+    ] {
+        let answer = holder.send(method, "/v1/offers/o", &[], body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let entry = newest(&running).await;
+        assert_eq!((&entry["action"], &entry["changes"], &entry["actor"]), (&json!(action), &changes, &by_holder));
+    }
+    let inbound = holder.post("/v1/inbound-keys", json!({"account": "acme", "offer": "o", "name": "canary-key"})).await.json();
+    assert_eq!((&newest(&running).await["action"], &newest(&running).await["object"]), (&json!("inbound_key.created"), &inbound["id"]));
+    let path_of_key = format!("/v1/inbound-keys/{}", inbound["id"].as_str().unwrap());
+    assert_eq!(holder.post(&format!("{path_of_key}/rotate"), "").await.status, 201);
+    let two = running.client.get("/v1/audit?limit=2").await.json()["data"].clone();
+    assert_eq!((&two[0]["action"], &two[1]["action"]), (&json!("inbound_key.created"), &json!("inbound_key.rotated")));
+    assert_eq!(holder.send("DELETE", &path_of_key, &[], b"").await.status, 204);
+    assert_eq!(newest(&running).await["action"], "inbound_key.deleted");
+    assert_eq!(holder.send("DELETE", "/v1/offers/o", &[], b"").await.status, 204);
+    let two = running.client.get("/v1/audit?limit=2").await.json()["data"].clone();
+    let mut gone = [two[0]["action"].as_str().unwrap(), two[1]["action"].as_str().unwrap()];
+    gone.sort_unstable();
+    assert_eq!(gone, ["inbound_key.deleted", "offer.deleted"], "the key that was for the offer alone goes with it");
+    audited.extend(
+        [
+            "POST /v1/offers",
+            "PUT /v1/offers/{id}",
+            "PATCH /v1/offers/{id}",
+            "DELETE /v1/offers/{id}",
+            "POST /v1/inbound-keys",
+            "POST /v1/inbound-keys/{id}/rotate",
+            "DELETE /v1/inbound-keys/{id}",
+        ]
+        .map(String::from),
+    );
     let key = format!("/v1/keys/{}", created["id"].as_str().unwrap());
     let successor = running.client.post(&format!("{key}/rotate"), "").await.json();
     let two = running.client.get("/v1/audit?limit=2").await.json()["data"].clone();
@@ -246,9 +295,17 @@ async fn entries_are_removed_when_they_are_old_enough() {
     for number in 0..600 {
         create(format!("old-{number}")).await;
     }
-    let retention = RetentionSettings { events: days(30), audit: days(365), interval: Duration::from_secs(3_600) };
-    let sweeping =
-        tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(retention).subscribe(), postrider::cluster::Turn::always()));
+    let retention = RetentionSettings {
+        events: days(30),
+        audit: days(365),
+        actions: days(400),
+        clicks: days(90),
+        inbound_calls: days(30),
+        per_account: AccountLimits::default(),
+        interval: Duration::from_secs(3_600),
+    };
+    let settings = tokio::sync::watch::Sender::new(retention);
+    let sweeping = tokio::spawn(sweep(queue.clone(), settings.subscribe(), postrider::cluster::Turn::always()));
     tokio::time::sleep(days(364)).await;
     create("late".into()).await;
     let everything = AuditQuery { limit: 1_000, ..AuditQuery::default() };

@@ -26,6 +26,13 @@ enum Thing {
     Preset,
     FreshAccount,
     Replay,
+    Action,
+    Offer,
+    InboundKey,
+    Click,
+    InboundCall,
+    TestRun,
+    Link,
 }
 
 /// To whom a call answers what.
@@ -64,6 +71,7 @@ const fn case(method: &'static str, path: &'static str, thing: Thing, rule: Rule
 }
 
 const SPEC: &str = r#"{"account":"acme","name":"n","event_types":["action.*"],"request":{"url":"http://127.0.0.1:9/?i={ActionId}"}}"#;
+const OFFER: &str = r#"{"id":"fixed","account":"acme","name":"n","landing_url":"https://shop.example/","currency":"USD","actions":[{"name":"lead","rate":"1"}]}"#;
 const EVENT: &str = r#"{"account":"acme","type":"action.tracked","data":{"ActionId":"1"}}"#;
 const CHECK: &str = r#"{"format":"raw","template":"{ActionId}","account":"acme"}"#;
 const RENDER: &str = r#"{"format":"raw","template":"{ActionId}","account":"acme","event_type":"action.tracked"}"#;
@@ -93,6 +101,32 @@ fn cases() -> Vec<Case> {
         case("DELETE", "/v1/accounts/{id}", Thing::FreshAccount, Operator, 202, ""),
         case("GET", "/v1/addresses", Thing::Nothing, Anybody, 200, ""),
         case("GET", "/v1/export", Thing::Nothing, Operator, 200, ""),
+        case("GET", "/v1/offers", Thing::Nothing, Anybody, 200, ""),
+        case("POST", "/v1/offers", Thing::Nothing, Body, 409, OFFER),
+        case("GET", "/v1/offers/{id}", Thing::Offer, Object, 200, ""),
+        case("PUT", "/v1/offers/{id}", Thing::Offer, Object, 200, OFFER),
+        case("PATCH", "/v1/offers/{id}", Thing::Offer, Object, 200, r#"{"name":"m"}"#),
+        case("DELETE", "/v1/offers/{id}", Thing::Offer, Object, 204, ""),
+        case("GET", "/v1/offers/{id}/codes", Thing::Offer, Object, 200, ""),
+        case("POST", "/v1/offers/{id}/test-runs", Thing::Offer, Object, 201, r#"{"partner":"acme","action":"lead"}"#),
+        case("GET", "/v1/test-runs/{id}", Thing::TestRun, Object, 200, ""),
+        case("POST", "/v1/test-runs/{id}/report", Thing::TestRun, Object, 409, r#"{"status":"new"}"#),
+        case("POST", "/v1/test-runs/{id}/finish", Thing::TestRun, Object, 200, ""),
+        case("GET", "/v1/inbound-keys", Thing::Nothing, Anybody, 200, ""),
+        case("POST", "/v1/inbound-keys", Thing::Nothing, Body, 201, r#"{"account":"acme","name":"n"}"#),
+        case("GET", "/v1/inbound-keys/{id}", Thing::InboundKey, Object, 200, ""),
+        case("DELETE", "/v1/inbound-keys/{id}", Thing::InboundKey, Object, 204, ""),
+        case("POST", "/v1/inbound-keys/{id}/rotate", Thing::InboundKey, Object, 201, ""),
+        case("GET", "/v1/clicks", Thing::Nothing, Anybody, 200, ""),
+        case("POST", "/v1/clicks", Thing::Nothing, Body, 201, r#"{"account":"acme","offer":"fixed"}"#),
+        case("GET", "/v1/clicks/{id}", Thing::Click, Object, 200, ""),
+        case("GET", "/v1/inbound-calls", Thing::Nothing, Anybody, 200, ""),
+        case("GET", "/v1/inbound-calls/{id}", Thing::InboundCall, Object, 200, ""),
+        case("GET", "/{account}/c/{offer}", Thing::Link, Open, 404, ""),
+        case("GET", "/{key}/s2s", Thing::Link, Open, 404, ""),
+        case("POST", "/{key}/s2s", Thing::Link, Open, 404, "{}"),
+        case("GET", "/{key}/px.gif", Thing::Link, Open, 200, ""),
+        case("GET", "/{key}/frame", Thing::Link, Open, 200, ""),
         case("GET", "/v1/events", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/events", Thing::Nothing, Body, 202, EVENT),
         case("GET", "/v1/events/{id}", Thing::Event, Object, 200, ""),
@@ -115,6 +149,8 @@ fn cases() -> Vec<Case> {
         case("GET", "/v1/deliveries/{id}", Thing::Delivery, Object, 200, ""),
         case("POST", "/v1/deliveries/{id}/retry", Thing::Delivery, Object, 200, ""),
         case("POST", "/v1/deliveries/{id}/cancel", Thing::Delivery, Object, 200, ""),
+        case("GET", "/v1/actions", Thing::Nothing, Anybody, 200, ""),
+        case("GET", "/v1/actions/{account}/{action_id}", Thing::Action, Object, 200, ""),
         case("GET", "/v1/events/{id}/routing", Thing::Event, Object, 200, ""),
         case("GET", "/v1/event-types", Thing::Nothing, Anybody, 200, ""),
         case("POST", "/v1/event-types", Thing::Nothing, Operator, 201, r#"{"type":"voucher.sent"}"#),
@@ -187,11 +223,13 @@ impl World {
     async fn new() -> Self {
         let running = Running::with(|settings| {
             settings.store = "memory:".into();
+            settings.inbound_per_second = 10_000;
             settings.allow_private = false;
             settings.authentication_failures_per_minute = 100_000;
         })
         .await;
         assert_eq!(running.client.post("/v1/accounts", json!({"id": "rival"})).await.status, 201);
+        assert_eq!(running.client.post("/v1/offers", OFFER).await.status, 201);
         let mut callers = vec![
             (Who::NoKey, Client { key: String::new(), ..running.client.clone() }),
             (Who::UnknownKey, Client { key: "prk_unknown".into(), ..running.client.clone() }),
@@ -254,6 +292,44 @@ impl World {
         created.json()["id"].as_str().unwrap().to_owned()
     }
 
+    /// A fresh offer of an account.
+    async fn offer(&self, account: &str) -> String {
+        let id = format!("{account}-offer{}", FRESH.fetch_add(1, Ordering::Relaxed));
+        let created =
+            self.running.client.post("/v1/offers", OFFER.replace("fixed", &id).replace("acme\",", &format!("{account}\","))).await;
+        assert_eq!(created.status, 201, "{}", created.body);
+        id
+    }
+
+    /// A fresh inbound key of an account, with its text. Keys of one account are bounded, so that the others go.
+    async fn inbound_key(&self, account: &str) -> (String, String) {
+        for key in
+            self.running.client.get(&format!("/v1/inbound-keys?account={account}&limit=200")).await.json()["data"].as_array().unwrap()
+        {
+            self.running.client.send("DELETE", &format!("/v1/inbound-keys/{}", key["id"].as_str().unwrap()), &[], b"").await;
+        }
+        let created = self.running.client.post("/v1/inbound-keys", json!({"account": account, "name": account})).await;
+        assert_eq!(created.status, 201, "{}", created.body);
+        let created = created.json();
+        (created["id"].as_str().unwrap().to_owned(), created["key"].as_str().unwrap().to_owned())
+    }
+
+    /// A click of an account on an offer of its own.
+    async fn click(&self, account: &str) -> String {
+        let offer = self.offer(account).await;
+        let made = self.running.client.post("/v1/clicks", json!({"account": account, "offer": offer})).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["click_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A report of an account, as it came in.
+    async fn inbound_call(&self, account: &str) -> String {
+        let (_, key) = self.inbound_key(account).await;
+        self.running.client.get(&format!("/{key}/s2s?click_id={account}")).await;
+        let calls = self.running.client.get(&format!("/v1/inbound-calls?account={account}&limit=1")).await.json();
+        calls["data"][0]["id"].as_str().unwrap().to_owned()
+    }
+
     /// The id of a fresh object of `acme`, and one of the same form that nothing has.
     async fn object(&self, thing: Thing) -> (String, String) {
         let unknown = |prefix: &str| format!("{prefix}_00000000000000000000000001");
@@ -270,6 +346,10 @@ impl World {
                 let key = create(&self.running, json!({"name": "fresh", "scope": "account", "account": "acme"})).await;
                 (key["id"].as_str().unwrap().to_owned(), unknown("key"))
             }
+            Thing::Action => {
+                self.report("acme").await;
+                ("acme/of-acme".into(), "acme/no-acme".into())
+            }
             Thing::Replay => (self.replay("acme").await, unknown("rpl")),
             Thing::FreshAccount => {
                 let id = format!("fresh{}", FRESH.fetch_add(1, Ordering::Relaxed));
@@ -281,6 +361,24 @@ impl World {
                 assert_eq!(self.running.client.post("/v1/event-types", json!({"type": name})).await.status, 201);
                 (name, "fresh.none".into())
             }
+            Thing::Offer => {
+                let id = self.offer("acme").await;
+                (id.clone(), "x".repeat(id.len()))
+            }
+            Thing::InboundKey => {
+                let (id, _) = self.inbound_key("acme").await;
+                (id, unknown("ink"))
+            }
+            Thing::Click => (self.click("acme").await, "00000000-0000-7000-8000-000000000000".into()),
+            Thing::InboundCall => (self.inbound_call("acme").await, unknown("inc")),
+            Thing::TestRun => {
+                let offer = self.offer("acme").await;
+                let body = json!({"partner": "acme", "action": "lead"});
+                let started = self.running.client.post(&format!("/v1/offers/{offer}/test-runs"), body).await;
+                assert_eq!(started.status, 201, "{}", started.body);
+                (started.json()["id"].as_str().unwrap().to_owned(), unknown("run"))
+            }
+            Thing::Link => ("00000000-0000-4000-8000-000000000000".into(), "none".into()),
             Thing::Preset => ("keitaro".into(), "none".into()),
         }
     }
@@ -288,7 +386,8 @@ impl World {
 
 /// A path with its braces filled.
 fn at(path: &str, id: &str) -> String {
-    ["{id}", "{type}", "{name}"].iter().fold(path.to_owned(), |path, braces| path.replace(braces, id))
+    let braces = ["{account}/{action_id}", "{id}", "{type}", "{name}", "{account}", "{offer}", "{key}"];
+    braces.iter().fold(path.to_owned(), |path, braces| path.replace(braces, id))
 }
 
 async fn call(client: &Client, case: &Case, id: &str, body: &str) -> Answer {
@@ -348,8 +447,13 @@ async fn h2_another_accounts_objects_are_not_found() {
                 assert_eq!(foreign, missing, "{} {} by {who:?} with {body}", case.method, case.path);
             }
         }
-        let own = world.running.client.get(case.path.split("{id}").next().unwrap().trim_end_matches('/')).await;
-        assert!(own.body.contains(&id), "{id} is unharmed");
+        if case.thing == Thing::TestRun {
+            // There is no list of test runs.
+            assert_eq!(world.running.client.get(&format!("/v1/test-runs/{id}")).await.status, 200);
+            continue;
+        }
+        let own = world.running.client.get(case.path.split('{').next().unwrap().trim_end_matches('/')).await;
+        assert!(own.body.contains(id.rsplit('/').next().unwrap()), "{id} is unharmed");
     }
 }
 
@@ -371,6 +475,9 @@ async fn h2_another_account_in_a_body_is_as_one_that_does_not_exist() {
         ("/v1/events", EVENT),
         ("/v1/subscriptions", SPEC),
         ("/v1/subscriptions", &SPEC.replace("http", "ftp")),
+        ("/v1/offers", &OFFER.replace("fixed", "another")),
+        ("/v1/inbound-keys", r#"{"account":"acme","name":"n"}"#),
+        ("/v1/clicks", r#"{"account":"acme","offer":"fixed"}"#),
         ("/v1/templates/check", CHECK),
         ("/v1/templates/render", RENDER),
         ("/v1/templates/import", r#"{"text":"x","account":"acme"}"#),
@@ -436,7 +543,28 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
         let replay = world.replay(account).await;
         of_acme.extend((account == "acme").then_some(replay));
     }
-    let lists = ["/v1/accounts", "/v1/subscriptions", "/v1/events", "/v1/deliveries", "/v1/audit", "/v1/replays"];
+    for account in ["acme", "rival", "acme", "rival"] {
+        let of_account = [world.click(account).await, world.inbound_call(account).await, world.offer(account).await];
+        of_acme.extend(of_account.into_iter().filter(|_| account == "acme"));
+    }
+    for _ in 0..2 {
+        let created = world.running.client.post("/v1/inbound-keys", json!({"account": "acme", "name": "acme"})).await;
+        of_acme.push(created.json()["id"].as_str().unwrap().to_owned());
+    }
+    let lists = [
+        "/v1/accounts",
+        "/v1/subscriptions",
+        "/v1/events",
+        "/v1/deliveries",
+        "/v1/audit",
+        "/v1/replays",
+        "/v1/offers",
+        "/v1/inbound-keys",
+        "/v1/clicks",
+        "/v1/inbound-calls",
+        // Last: the report is about one action each time, so that there is one page of them.
+        "/v1/actions",
+    ];
     for who in [Who::AccountOfAnother, Who::ReadOfAnother] {
         let client = world.client(who);
         for list in lists {
@@ -451,8 +579,15 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
         for (foreign, missing) in [
             ("/v1/subscriptions?account=acme".to_owned(), "/v1/subscriptions?account=none".to_owned()),
             ("/v1/events?account=acme".into(), "/v1/events?account=none".into()),
+            ("/v1/offers?account=acme".into(), "/v1/offers?account=none".into()),
+            ("/v1/inbound-keys?account=acme".into(), "/v1/inbound-keys?account=none".into()),
+            ("/v1/clicks?account=acme".into(), "/v1/clicks?account=none".into()),
+            ("/v1/inbound-calls?account=acme".into(), "/v1/inbound-calls?account=none".into()),
+            ("/v1/inbound-calls?click=acme".into(), "/v1/inbound-calls?click=none".into()),
             ("/v1/deliveries?account=acme".into(), "/v1/deliveries?account=none".into()),
             ("/v1/audit?account=acme".into(), "/v1/audit?account=none".into()),
+            ("/v1/actions?account=acme".into(), "/v1/actions?account=none".into()),
+            ("/v1/actions?advertiser=acme".into(), "/v1/actions?advertiser=none".into()),
             ("/v1/replays?account=acme".into(), "/v1/replays?account=none".into()),
             (format!("/v1/replays?subscription={subscription}"), format!("/v1/replays?subscription=sub_{zeros}")),
             (format!("/v1/deliveries?subscription={subscription}"), format!("/v1/deliveries?subscription=sub_{zeros}")),
@@ -465,7 +600,7 @@ async fn h3_lists_filters_and_cursors_stay_within_the_account() {
             assert_eq!(found.json()["data"], json!([]), "{foreign}");
         }
         // A cursor of the other account only says where to begin.
-        for list in &lists[1..] {
+        for list in &lists[1..lists.len() - 1] {
             let theirs = world.client(Who::Account).get(&format!("{list}?limit=1")).await.json()["next_cursor"].clone();
             let page = client.get(&format!("{list}?cursor={}", theirs.as_str().unwrap())).await;
             assert_eq!(page.status, 200, "{list}: {}", page.body);

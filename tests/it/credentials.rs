@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use postrider::clock::{Clock, SystemClock};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
@@ -343,4 +344,35 @@ async fn certificates_are_read_when_they_are_saved() {
     }
     let plain = running.subscribe("http://a.example/", json!({"tls": {"ca": pem(AUTHORITY)}})).await;
     assert!(codes(&plain).contains(&"/tls tls_not_used".to_owned()), "{plain}");
+}
+
+/// A certificate that ends at the beginning of this day, and its key, both as PEM.
+fn ending(day: &str) -> (String, String) {
+    let parts: Vec<i32> = day.split('-').map(|part| part.parse().unwrap()).collect();
+    let mut params = rcgen::CertificateParams::new(vec!["client.test".into()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(parts[0], u8::try_from(parts[1]).unwrap(), u8::try_from(parts[2]).unwrap());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = pem(params.self_signed(&key).unwrap().der());
+    (certificate, pem(&key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY"))
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_or_has_ended_is_warned_about() {
+    let running = Running::start().await;
+    let in_days = |days: u64| SystemClock.now().after(Duration::from_secs(days * 86_400)).to_string()[..10].to_owned();
+    for (day, expected) in [("2021-01-01".to_owned(), Some("ended at 2021-01-01")), (in_days(20), Some("ends at ")), (in_days(40), None)] {
+        let (certificate, key) = ending(&day);
+        let tls = json!({"client_certificate": certificate, "client_key": key});
+        let created = running.subscribe("https://a.example/", json!({"tls": tls})).await;
+        let warning = created["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "certificate_expires");
+        let told = warning.map(|warning| (warning["pointer"].as_str().unwrap(), warning["detail"].as_str().unwrap()));
+        match (expected, told) {
+            (None, None) => {}
+            (Some(words), Some(("/tls/client_certificate", detail))) => {
+                assert!(detail.contains(words) && detail.contains(&day), "{detail}")
+            }
+            other => panic!("{day}: {other:?}"),
+        }
+    }
 }

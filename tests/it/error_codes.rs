@@ -22,7 +22,7 @@ use super::http::{Answer, Client};
 use super::server::Running;
 
 /// What one server with small limits answers.
-const OF_ONE_SERVER: [&str; 34] = [
+const OF_ONE_SERVER: [&str; 38] = [
     "unauthorized",
     "forbidden",
     "too_many_failures",
@@ -47,6 +47,10 @@ const OF_ONE_SERVER: [&str; 34] = [
     "key_expired",
     "key_in_file",
     "account_being_deleted",
+    "offer_exists",
+    "too_many_inbound_keys",
+    "too_many_clicks",
+    "test_run_not_ready",
     "field_in_use",
     "delivery_decided",
     "not_signed",
@@ -60,7 +64,8 @@ const OF_ONE_SERVER: [&str; 34] = [
 ];
 
 /// What needs a server of its own.
-const OF_OTHERS: [&str; 5] = ["too_many_event_types", "too_many_keys", "storage_full", "store_failed", "store_unavailable"];
+const OF_OTHERS: [&str; 6] =
+    ["too_many_offers", "too_many_event_types", "too_many_keys", "storage_full", "store_failed", "store_unavailable"];
 
 /// What only several servers on one store can come to: changes of one server wait for each other. The
 /// answer itself is looked at.
@@ -98,6 +103,20 @@ async fn raw(client: &Client, head: &str, body: &[u8]) -> Answer {
     stream.read_to_string(&mut received).await.unwrap();
     let (head, body) = received.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {received}"));
     Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Calls again and again, and answers with what came when there was too much.
+async fn many(client: &Client, path: &str, body: Option<Value>) -> Answer {
+    for _ in 0..1_000 {
+        let answer = match &body {
+            Some(body) => client.post(path, body).await,
+            None => client.get(path).await,
+        };
+        if answer.status >= 400 {
+            return answer;
+        }
+    }
+    panic!("{path} takes any number");
 }
 
 fn id(created: &Value) -> &str {
@@ -205,6 +224,16 @@ async fn one_server_comes_to_most_of_them() {
     assert_eq!(client.post(&cancel, "").await.status, 200);
     note(&client.post(&cancel, "").await, reached);
 
+    // Offers, their keys, their clicks and their tests.
+    let offer = json!({"id": "o", "account": "acme", "name": "n", "landing_url": "https://shop.example/", "currency": "USD",
+        "actions": [{"name": "lead", "rate": "1"}]});
+    assert_eq!(client.post("/v1/offers", &offer).await.status, 201);
+    note(&client.post("/v1/offers", &offer).await, reached);
+    let run = client.post("/v1/offers/o/test-runs", json!({"partner": "acme", "action": "lead"})).await.json();
+    note(&client.post(&format!("/v1/test-runs/{}/report", id(&run)), json!({"status": "new"})).await, reached);
+    note(&many(client, "/v1/inbound-keys", Some(json!({"account": "acme", "name": "k"}))).await, reached);
+    note(&many(client, "/acme/c/o", None).await, reached);
+
     // An account is not gone while a request of it is in flight, to a receiver that never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     assert_eq!(client.post("/v1/accounts", json!({"id": "going"})).await.status, 201);
@@ -244,7 +273,18 @@ async fn what_is_kept_by_the_thousand_ends_somewhere() {
     }
     assert_eq!(number, 10_000);
     note(&running.client.post("/v1/keys", json!({"name": "one more", "scope": "read"})).await, reached);
-    assert_eq!(*reached, ["too_many_event_types", "too_many_keys"].map(str::to_owned).into());
+    let offer = r#"{"id":"o","account":"acme","name":"n","landing_url":"https://shop.example/","currency":"USD","actions":[{"name":"lead","rate":"1"}]}"#;
+    let mut spec: Value = serde_json::from_str(offer).unwrap();
+    spec.as_object_mut().unwrap().retain(|name, _| !["id", "account"].contains(&name.as_str()));
+    let spec: postrider::inbound::OfferSpec = serde_json::from_value(spec).unwrap();
+    let mut number = 0;
+    let account: postrider::event::AccountId = "acme".parse().unwrap();
+    while queue.create_offer(&by, format!("o{number}").parse().unwrap(), account.clone(), spec.clone()).await.is_ok() {
+        number += 1;
+    }
+    assert_eq!(number, 5_000);
+    note(&running.client.post("/v1/offers", offer).await, reached);
+    assert_eq!(*reached, ["too_many_event_types", "too_many_keys", "too_many_offers"].map(str::to_owned).into());
 }
 
 #[tokio::test]

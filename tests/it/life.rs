@@ -124,6 +124,11 @@ async fn a_hang_up_takes_over_settings_or_none_of_them() {
     assert!(warned().await, "documentation addresses are not sent to");
     std::fs::write(&program.file, "retention_days = 8\nfailing_after = 5\nlog = \"debug\"\nallow = [\"198.51.100.0/24\"]\n").unwrap();
     program.signal(Signal::HUP);
+    let reloading = program.wait_for("RELOADING=1\n");
+    let since: u64 = reloading.split_once("MONOTONIC_USEC=").unwrap().1.parse().unwrap();
+    let now = postrider::clock::system_monotonic().as_micros() as u64;
+    assert!(since <= now && now - since < 60_000_000, "{since} {now}");
+    program.wait_for("READY=1");
     let entry = program.reloads(1).await.remove(0);
     assert_eq!((entry["changes"].clone(), entry["actor"]["name"].clone()), (json!(["/allow", "/retention_days", "/log"]), json!("server")));
     assert!(!warned().await, "what is allowed holds from now on");
@@ -139,6 +144,8 @@ async fn a_hang_up_takes_over_settings_or_none_of_them() {
         std::fs::write(&program.file, text).unwrap();
         program.signal(Signal::HUP);
         program.wait_for_line(named);
+        program.wait_for("RELOADING=1\n");
+        program.wait_for("READY=1");
     }
     assert!(!warned().await, "what was allowed before still is");
     std::fs::write(&program.file, "retention_days = 8\nfailing_after = 6\nlog = \"debug\"\nallow = [\"198.51.100.0/24\"]\n").unwrap();

@@ -166,6 +166,57 @@ async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
     assert_eq!(moved.client.get("/v1/deliveries?state=pending&limit=100").await.json()["data"].as_array().unwrap().len(), 30);
 }
 
+/// What a command told about its progress: the last of its lines of JSON on standard error.
+async fn told(running: &Running, arguments: &[&str]) -> Value {
+    let output = command(running, arguments).await;
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    let mut told = errors.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line.get("progress").is_some());
+    told.next_back().unwrap_or_else(|| panic!("{arguments:?} told nothing: {errors}"))
+}
+
+#[tokio::test]
+async fn long_commands_tell_programs_and_people_how_far_they_are() {
+    let receiver = Receiver::start().await;
+    let running = Running::with(|settings| settings.store = "sled".into()).await;
+    let subscription = running.subscribe(&format!("http://{}/p?i={{ActionId}}", receiver.address), json!({})).await;
+    let id = subscription["id"].as_str().unwrap();
+    for number in 0..5 {
+        running.emit(json!({"ActionId": number.to_string()})).await;
+    }
+    running.wait_for_state(id, "delivered", 5).await;
+    let archive = running.folder.path().join("backup.ndjson").to_str().unwrap().to_owned();
+    let place = |name: &str| format!("sled:{}", running.folder.path().join(name).to_str().unwrap());
+    let (first, second) = (place("first"), place("second"));
+    let export = ["store", "export", "--server", "--output", &archive];
+    for (arguments, action) in [
+        (&export[..], "bytes exported"),
+        (&["store", "import", "--store", &first, "--input", &archive], "imported"),
+        (&["store", "copy", "--from", &first, "--to", &second], "copied"),
+        (&["store", "compact", "--store", &second], "copied"),
+        (&["replays", "create", "--subscription", id, "--state", "delivered", "--wait"], "replayed"),
+    ] {
+        let last = told(&running, arguments).await;
+        assert_eq!(last["progress"], action, "{last}");
+        assert!(last["done"].as_u64().is_some_and(|done| done >= 5), "{arguments:?}: {last}");
+    }
+    // The same on a terminal: one line that is written again and again.
+    std::fs::remove_file(&archive).unwrap();
+    let on_a_terminal = format!(
+        "import pty, sys; sys.exit(pty.spawn([{:?}, {}]))",
+        env!("CARGO_BIN_EXE_postrider"),
+        export.map(|a| format!("{a:?}")).join(", ")
+    );
+    let mut person = std::process::Command::new("python3");
+    person
+        .args(["-c", &on_a_terminal])
+        .env("POSTRIDER_URL", format!("http://{}", running.client.address))
+        .env("POSTRIDER_KEY", &running.client.key);
+    let seen = tokio::task::spawn_blocking(move || person.output()).await.unwrap().expect("this test needs python3");
+    let seen = String::from_utf8(seen.stdout).unwrap();
+    assert!(seen.contains("\r\u{1b}[Kbytes exported ") && !seen.contains("\"progress\""), "{seen:?}");
+}
+
 fn permissions(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

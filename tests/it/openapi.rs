@@ -209,6 +209,8 @@ async fn parameters_are_those_that_the_handlers_know() {
     let running = Running::start().await;
     let event = running.client.post("/v1/events", r#"{"account":"acme","type":"test.ping","data":{}}"#).await.json()["id"].clone();
     let event = event.as_str().unwrap();
+    let offer = r#"{"id":"acme","account":"acme","name":"n","landing_url":"https://shop.example/","currency":"USD","actions":[{"name":"lead","rate":"1"}]}"#;
+    assert_eq!(running.client.post("/v1/offers", offer).await.status, 201);
     let document = openapi_document();
     for (path, method, call) in operations(&document).into_iter().filter(|(_, method, _)| *method == "get") {
         let mut documented: Vec<_> = call["parameters"]
@@ -218,7 +220,8 @@ async fn parameters_are_those_that_the_handlers_know() {
             .filter(|parameter| parameter["in"] == "query")
             .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
             .collect();
-        if path == "/v1/export" {
+        // Links and reports carry parameters for others, too, and ignore what they do not know.
+        if path == "/v1/export" || path.starts_with("/{") {
             continue;
         }
         let answer = running

@@ -206,3 +206,25 @@ async fn decided_and_retried_deliveries_say_what_happened() {
     running.client.send("DELETE", &format!("/v1/subscriptions/{climbing}"), &[], b"").await;
     assert!(explained(&running, &unsent).await.ends_with("its subscription was deleted, so it cannot be sent any more"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_to_a_failing_receiver_says_so_and_when_the_next_request_goes() {
+    let running = Running::with(|settings| {
+        settings.store = "memory:".into();
+        settings.failing_after = 1;
+    })
+    .await;
+    running.subscribe("http://127.0.0.1:9/?i={ActionId}", json!({})).await;
+    let first = running.emit(json!({"ActionId": "1"})).await;
+    running.attempts(&first, 1).await;
+    let explanation = wait_for_explanation(&running, &first, "the receiver has been failing since ").await;
+    assert!(
+        explanation.contains("retry 1 of 15 is due at") && explanation.contains("one request an interval; the next may go at "),
+        "{explanation}"
+    );
+    let event = json!({"account": "acme", "type": "action.tracked", "data": {"ActionId": "2"}});
+    let accepted = running.client.post("/v1/events", event).await.json();
+    let routing = running.client.get(&format!("/v1/events/{}/routing", accepted["id"].as_str().unwrap())).await.json();
+    let why = routing["data"][0]["why"].as_str().unwrap();
+    assert!(why.contains("due since") && why.contains("the receiver has been failing since "), "{why}");
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postrider::api::{ApiState, Gate, MetricsReaders, Pulse, Readiness, TrialLimit, router};
+use postrider::api::{ApiState, Gate, Inbound, InboundSettings, MetricsReaders, Pulse, Readiness, TrialLimit, router};
 use postrider::clock::{Clock, SystemClock, Timestamp};
 use postrider::cluster::SoleNode;
 use postrider::id::NodeId;
@@ -58,6 +58,12 @@ async fn api_with(clock: Arc<TestClock>, pulse: Pulse) -> Client {
         guard: Guard::new(GuardSettings::default()),
         clock,
         rng: Arc::new(SystemRng),
+        inbound: Arc::new(Inbound::new(InboundSettings {
+            reports_per_second: 100,
+            clicks_per_second: 100,
+            country_header: None,
+            public_url: None,
+        })),
         body_bytes_max: 100_000,
         egress_addresses: [].into(),
         body_time_max: Duration::from_secs(60),

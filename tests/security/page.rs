@@ -41,7 +41,7 @@ fn rows_of(name: &str) -> impl Iterator<Item = &str> {
 
 fn is_row(text: &str) -> bool {
     let mut characters = text.chars();
-    characters.next().is_some_and(|first| ('a'..='l').contains(&first))
+    characters.next().is_some_and(|first| ('a'..='m').contains(&first))
         && (2..=3).contains(&text.len())
         && characters.all(|c| c.is_ascii_digit())
 }

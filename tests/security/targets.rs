@@ -10,6 +10,7 @@ use crate::wire::PATIENCE;
 /// A server that sends to public addresses only, as it does by default.
 async fn guarded() -> Running {
     Running::with(|settings| {
+        settings.test_sends_per_minute = 1_000;
         settings.store = "memory:".into();
         settings.allow_private = false;
     })

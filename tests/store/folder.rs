@@ -39,7 +39,7 @@ async fn a_store_is_created_and_opened_again() {
 
 #[test]
 fn what_is_no_location_is_refused() {
-    for text in ["", "sled", "sled:", "memory:x", "postgres://host/db", "/var/lib/postrider"] {
+    for text in ["", "sled", "sled:", "memory:x", "mysql://host/db", "/var/lib/postrider"] {
         assert!(message(open(text, StoreOptions::default())).contains("write `sled:FOLDER`"), "{text}");
     }
 }

@@ -1,7 +1,8 @@
 //! Retention: decided events go, oldest first; undecided ones stay.
 
 use postrider::delivery::Next;
-use postrider::store::{Counts, Pruned, Tree};
+use postrider::id::EventId;
+use postrider::store::{Counts, EventSize, Excess, Pruned, Tree};
 
 use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine};
 
@@ -12,6 +13,7 @@ on_every_engine!(
     keys_are_removed_when_they_expired,
     named_events_are_removed_with_their_keys,
     a_named_event_stays_while_something_of_it_is_undecided,
+    an_account_is_trimmed_from_its_oldest_decided_event_on,
 );
 
 async fn decided_events_are_removed_with_all_that_hangs_on_them(mut world: World) {
@@ -23,7 +25,8 @@ async fn decided_events_are_removed_with_all_that_hangs_on_them(mut world: World
     world.settle(1, kept.deliveries[0], Next::Delivered, at(101)).await;
 
     let pruned = world.store().prune(at(50), at(50), 10).await.unwrap();
-    assert_eq!(pruned, Pruned { events: 1, keys: 0, more: false });
+    let removed = vec![EventSize { id: accepted.id, account: "acme".parse().unwrap(), bytes: 35 }];
+    assert_eq!(pruned, Pruned { events: 1, removed, keys: 0, more: false });
     assert!(world.store().event(accepted.id).await.unwrap().is_none());
     for id in accepted.deliveries {
         assert!(world.store().delivery(id).await.unwrap().is_none());
@@ -116,5 +119,36 @@ async fn a_named_event_stays_while_something_of_it_is_undecided(world: World) {
     let many: Vec<_> =
         futures_util::future::join_all((0..300).map(|_| world.accept(event()))).await.into_iter().map(|one| one.id).collect();
     assert_eq!(world.store().remove_events([vec![accepted.id], many].concat()).await.unwrap(), 301, "in as many steps as it takes");
+    world.check_counts().await;
+}
+
+async fn an_account_is_trimmed_from_its_oldest_decided_event_on(mut world: World) {
+    let mut theirs = Vec::new();
+    for number in 0..8 {
+        world.accept(event().account("other").to(3)).await;
+        theirs.push(world.accept(event().account("going").to(1).key(&format!("k{number}"))).await);
+    }
+    for (number, accepted) in theirs.iter().enumerate().filter(|(number, _)| *number != 1) {
+        world.settle(1, accepted.deliveries[0], Next::Delivered, at(number as i64)).await;
+    }
+    let start = EventId::from_raw(0);
+    let account = "going".parse().unwrap();
+    let ids = |trimmed: &postrider::store::Trimmed| trimmed.removed.iter().map(|event| event.id).collect::<Vec<_>>();
+    let step = world.store().trim(&account, Excess { events: 4, bytes: 0 }, start, 2).await.unwrap();
+    assert_eq!(ids(&step), [theirs[0].id, theirs[2].id], "the limit of the step, and the undecided one stays");
+    let step = world.store().trim(&account, Excess { events: 2, bytes: 0 }, step.next.unwrap(), 100).await.unwrap();
+    assert_eq!(ids(&step), [theirs[3].id, theirs[4].id], "no more than the excess");
+    let bytes = step.removed[0].bytes;
+    let step = world.store().trim(&account, Excess { events: 0, bytes: bytes + 1 }, step.next.unwrap(), 100).await.unwrap();
+    assert_eq!(ids(&step), [theirs[5].id, theirs[6].id], "bytes count too");
+    let step = world.store().trim(&account, Excess { events: 9, bytes: 0 }, start, 100).await.unwrap();
+    assert_eq!((ids(&step), step.next), (vec![theirs[7].id], None));
+    for (number, accepted) in theirs.iter().enumerate() {
+        assert_eq!(world.store().event(accepted.id).await.unwrap().is_some(), number == 1, "{number}");
+        let again = world.accept(event().account("going").to(1).key(&format!("k{number}"))).await;
+        assert!(again.duplicate && again.id == accepted.id, "the key of {number} is still known");
+    }
+    assert_eq!(world.rows(Tree::Events).await, 9);
+    assert_eq!(world.rows(Tree::Attempts).await, 0);
     world.check_counts().await;
 }

@@ -7,6 +7,8 @@ import { address, go } from "../router";
 import { chosenAccount } from "../session";
 import { texts } from "../texts";
 import { Button, Empty, FailureNote, Head, Skeleton, Time } from "../ui/basics";
+import { SelectFilter } from "../ui/live-list";
+import { Records } from "../ui/records";
 
 const t = texts.audit;
 
@@ -38,17 +40,7 @@ export function Audit({ query }: { query: Record<string, string> }) {
     <>
       <Head title={texts.sections.audit} sub={t.sub} />
       <div class="filters">
-        <label>
-          <span class="offscreen">{t.action}</span>
-          <select value={query.action ?? ""} onChange={(event) => show({ action: event.currentTarget.value })}>
-            <option value="">{t.anyAction}</option>
-            {Object.entries(t.actions).map(([name, label]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <SelectFilter label={t.action} any={t.anyAction} value={query.action} options={Object.entries(t.actions)} onChange={(action) => show({ action })} />
         <label class="inline">
           {texts.since}
           <input type="datetime-local" value={toLocalInput(query.since)} onChange={(event) => show({ since: fromLocalInput(event.currentTarget.value) })} />
@@ -67,38 +59,32 @@ export function Audit({ query }: { query: Record<string, string> }) {
       {entries?.length === 0 && <Empty title={t.emptyTitle}>{t.emptyText}</Empty>}
       {entries && entries.length > 0 && (
         <div class="card flush">
-          <table class="rows stack">
-            <thead>
-              <tr>
-                <th>{texts.time}</th>
-                <th>{t.action}</th>
-                <th>{t.object}</th>
-                <th>{t.actor}</th>
-                <th>{t.changes}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {entries.map((entry) => (
-                <tr key={entry.id}>
-                  <td class="main-cell">
-                    <Time at={entry.at} />
-                  </td>
-                  <td data-label={t.action}>{t.actions[entry.action] ?? entry.action}</td>
-                  <td data-label={t.object}>
-                    <ObjectLink id={entry.object} />
-                    {entry.account && <span class="muted"> {entry.account}</span>}
-                  </td>
-                  <td data-label={t.actor}>
+          <Records
+            rows={entries}
+            columns={[
+              { name: texts.time, cell: (entry) => <Time at={entry.at} /> },
+              { name: t.action, cell: (entry) => t.actions[entry.action] ?? entry.action },
+              {
+                name: t.object,
+                cell: (entry) => (
+                  <>
+                    <ObjectLink id={entry.object} action={entry.action} />
+                    {entry.account && entry.account !== entry.object && <span class="muted"> {entry.account}</span>}
+                  </>
+                ),
+              },
+              {
+                name: t.actor,
+                cell: (entry) => (
+                  <>
                     {entry.actor.name ?? entry.actor.key ?? <span class="muted">{t.nobody}</span>}
                     {entry.actor.address && <span class="muted num"> {entry.actor.address}</span>}
-                  </td>
-                  <td data-label={t.changes}>
-                    <span class="types">{entry.changes.join(", ")}</span>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+                  </>
+                ),
+              },
+              { name: t.changes, cell: (entry) => <span class="types">{entry.changes.join(", ") || "–"}</span> },
+            ]}
+          />
         </div>
       )}
       {next && (
@@ -110,8 +96,9 @@ export function Audit({ query }: { query: Record<string, string> }) {
   );
 }
 
-function ObjectLink({ id }: { id: string | null }) {
+function ObjectLink({ id, action }: { id: string | null; action: string }) {
   if (!id) return <span class="muted">–</span>;
+  if (action.startsWith("offer.") && action !== "offer.deleted") return <a href={address(["offers", id])}>{id}</a>;
   const section = { sub: "subscriptions", dlv: "deliveries", evt: "events" }[id.split("_")[0] ?? ""];
   return section ? <a href={address([section, id])}>{id}</a> : <code>{id}</code>;
 }

@@ -9,7 +9,7 @@ import { useLive } from "../live";
 import { address } from "../router";
 import { rights } from "../session";
 import { texts } from "../texts";
-import { Button, CopyButton, FailureNote, Head, Note, OutcomePill, Skeleton, StatePill, Tabs, Time, useAction } from "../ui/basics";
+import { Button, CopyButton, Fact, Facts, FailureNote, Head, Note, OutcomePill, Skeleton, StatePill, Tabs, Time, useAction } from "../ui/basics";
 import { attempt, Confirm, tell } from "../ui/dialog";
 import { RequestView, ResponseView, TextBlock } from "../ui/exchange";
 import { sentence, Words } from "../ui/words";
@@ -63,7 +63,7 @@ export function DeliveryScreen({ id }: { id: string }) {
       </Head>
       {failure && <FailureNote failure={failure} again={again} />}
       {delivery.explanation && <Note tone={delivery.state === "dead" ? "bad" : delivery.state === "delivered" ? "good" : "info"}><Words text={sentence(delivery.explanation)} /></Note>}
-      <dl class="facts-grid">
+      <Facts>
         <Fact name={texts.delivery.accepted}>
           <Time at={delivery.created_at} />
         </Fact>
@@ -80,7 +80,7 @@ export function DeliveryScreen({ id }: { id: string }) {
         <Fact name={texts.delivery.event}>
           <a href={address(["events", delivery.event])}>{texts.delivery.seeEvent}</a>
         </Fact>
-      </dl>
+      </Facts>
       <section aria-label={texts.delivery.attempts}>
         <h2>{texts.delivery.attempts}</h2>
         {log.length === 0 && <p class="muted">{texts.delivery.noAttempts}</p>}
@@ -111,15 +111,6 @@ export function DeliveryScreen({ id }: { id: string }) {
         </Confirm>
       )}
     </>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 

@@ -6,7 +6,7 @@ import { writeExact } from "../exact-json";
 import { useLive } from "../live";
 import { address } from "../router";
 import { texts } from "../texts";
-import { CopyButton, FailureNote, Head, OutcomePill, Skeleton, StatePill, Time } from "../ui/basics";
+import { CopyButton, Fact, Facts, FailureNote, Head, OutcomePill, Skeleton, StatePill, Time } from "../ui/basics";
 import { TextBlock } from "../ui/exchange";
 import { Icon } from "../ui/icon";
 import { sentence, Words } from "../ui/words";
@@ -46,24 +46,15 @@ export function EventScreen({ id }: { id: string }) {
           </a>
         )}
       </Head>
-      <dl class="facts-grid">
-        <div>
-          <dt>{t.occurred}</dt>
-          <dd>
-            <Time at={event.occurred_at} />
-          </dd>
-        </div>
-        <div>
-          <dt>{t.received}</dt>
-          <dd>
-            <Time at={event.received_at} />
-          </dd>
-        </div>
-        <div>
-          <dt>{t.key}</dt>
-          <dd>{event.key ?? <span class="muted">{t.noKey}</span>}</dd>
-        </div>
-      </dl>
+      <Facts>
+        <Fact name={t.occurred}>
+          <Time at={event.occurred_at} />
+        </Fact>
+        <Fact name={t.received}>
+          <Time at={event.received_at} />
+        </Fact>
+        <Fact name={t.key}>{event.key ?? <span class="muted">{t.noKey}</span>}</Fact>
+      </Facts>
       <section class="card flush">
         <h2>{t.deliveries}</h2>
         <EventDeliveries event={event} />

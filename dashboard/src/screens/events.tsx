@@ -1,117 +1,73 @@
 // Every event; an action is found by any field.
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { getExact } from "../api/client";
 import type { Listed, PostriderEvent } from "../api/types";
-import { count, fromLocalInput, toLocalInput } from "../format";
-import { address, go } from "../router";
-import { chosenAccount, rights } from "../session";
+import { type Json, writeExact } from "../exact-json";
+import { address } from "../router";
+import { chosenAccount } from "../session";
 import { useEventTypes } from "../subscription/use-catalogue";
 import { texts } from "../texts";
-import { Button, Empty, FailureNote, Head, Skeleton, Time } from "../ui/basics";
-import { VirtualTable } from "../ui/virtual-table";
-import { PAGE, usePages } from "./delivery-pages";
+import { Button, Time } from "../ui/basics";
+import { accountColumn, LiveList, SelectFilter } from "../ui/live-list";
 
 const t = texts.events;
 
 export function Events({ query }: { query: Record<string, string> }) {
-  const { type, since, until, field, value } = query;
-  const account = chosenAccount.get();
+  const { type, field, value } = query;
   const types = useEventTypes();
-  const view = useRef<{ top: boolean; first: string | undefined }>({ top: true, first: undefined });
-  const filter: Record<string, string | undefined> = { account, type, since, until, ...(field && value ? { [`data.${field}`]: value } : {}) };
-  const pages = usePages<PostriderEvent>(
-    JSON.stringify(filter),
-    (cursor, signal) => getExact<Listed<PostriderEvent>>("/v1/events", { ...filter, limit: PAGE, cursor }, signal),
-    () => view.current,
-  );
-  const show = (change: Record<string, string | undefined>) => go(address(["events"], { ...query, ...change }), "replace");
-  const filtered = Boolean(type || since || until || (field && value));
-  const manyAccounts = rights().allAccounts && !account;
   const fields = [...new Set(types.flatMap((item) => item.fields.map((field) => field.name)))].sort();
   return (
-    <div class="fill">
-      <Head title={texts.sections.events} sub={t.sub} />
-      <div class="filters">
-        <FieldSearch key={`${field} ${value}`} field={field ?? "ActionId"} value={value ?? ""} fields={fields} onSearch={(field, value) => show(value ? { field, value } : { field: undefined, value: undefined })} />
-        <label>
-          <span class="offscreen">{t.type}</span>
-          <select value={type ?? ""} onChange={(event) => show({ type: event.currentTarget.value })}>
-            <option value="">{t.anyType}</option>
-            {types.map((item) => (
-              <option key={item.type}>{item.type}</option>
-            ))}
-          </select>
-        </label>
-        <label class="inline">
-          {texts.since}
-          <input type="datetime-local" value={toLocalInput(since)} onChange={(event) => show({ since: fromLocalInput(event.currentTarget.value) })} />
-        </label>
-        <label class="inline">
-          {texts.until}
-          <input type="datetime-local" value={toLocalInput(until)} onChange={(event) => show({ until: fromLocalInput(event.currentTarget.value) })} />
-        </label>
-        {filtered && (
-          <Button kind="quiet" icon="close" onClick={() => go(address(["events"]), "replace")}>
-            {texts.deliveries.clear}
-          </Button>
-        )}
-        <span class="live muted" role="status">
-          {pages.ready && texts.deliveries.loaded(count(pages.rows.length), pages.complete)}
-        </span>
-      </div>
-      {field && value && field === "ActionId" && pages.rows.length > 0 && (
-        <p class="see-action">
-          <a href={address(["actions", value, pages.rows[0]?.account ?? ""])}>{t.wholeLife(value)}</a>
-        </p>
+    <LiveList<PostriderEvent>
+      title={texts.sections.events}
+      sub={t.sub}
+      place={["events"]}
+      path="/v1/events"
+      read={getExact<Listed<PostriderEvent>>}
+      query={query}
+      filters={["type", "value"]}
+      asked={{ type, ...(field && value ? { [`data.${field}`]: value } : {}) }}
+      controls={(show) => (
+        <>
+          <FieldSearch key={`${field} ${value}`} field={field ?? "ActionId"} value={value ?? ""} fields={fields} onSearch={(field, value) => show(value ? { field, value } : { field: undefined, value: undefined })} />
+          <SelectFilter label={t.type} any={t.anyType} value={type} options={types.map((item) => [item.type, item.type])} onChange={(type) => show({ type })} />
+        </>
       )}
-      {pages.failure && <FailureNote failure={pages.failure} again={pages.restart} />}
-      {!pages.ready && <Skeleton rows={10} />}
-      {pages.ready && pages.rows.length === 0 && !pages.failure && (
-        <Empty title={filtered ? t.noneFits : t.emptyTitle} action={filtered && <Button onClick={() => go(address(["events"]), "replace")}>{texts.deliveries.clear}</Button>}>
-          {filtered ? t.noneFitsText : <Emit account={account} />}
-        </Empty>
-      )}
-      {pages.rows.length > 0 && (
-        <VirtualTable
-          label={texts.sections.events}
-          columns={[
-            { name: t.type },
-            { name: t.action, class: "grow" },
-            ...(manyAccounts ? [{ name: texts.account, class: "wide-only" }] : []),
-            { name: t.status },
-            { name: t.occurred },
-            { name: t.received, class: "right" },
-          ]}
-          rows={pages.rows}
-          complete={pages.complete}
-          onEnd={pages.more}
-          onView={(first, top) => (view.current = { first: first?.id, top })}
-          end={!pages.complete && <p class="nothing">{texts.loading}</p>}
-          row={(item) => (
-            <>
-              <td>
-                <a class="row-link" href={address(["events", item.id])}>
-                  {item.type}
-                </a>
-              </td>
-              <td class="grow">
-                <span class="cut">{item.data.ActionId === undefined ? <span class="muted">–</span> : String(item.data.ActionId)}</span>
-              </td>
-              {manyAccounts && <td class="wide-only">{item.account}</td>}
-              <td>{item.data.Status === undefined ? <span class="muted">–</span> : <span class="cut short">{String(item.data.Status)}</span>}</td>
-              <td>
-                <Time at={item.occurred_at} />
-              </td>
-              <td class="right">
-                <Time at={item.received_at} />
-              </td>
-            </>
-          )}
-        />
-      )}
-    </div>
+      above={(rows) =>
+        field === "ActionId" &&
+        value &&
+        rows.length > 0 && (
+          <p class="see-action">
+            <a href={address(["actions", value, rows[0]?.account ?? ""])}>{t.wholeLife(value)}</a>
+          </p>
+        )
+      }
+      columns={[
+        {
+          name: t.type,
+          cell: (item) => (
+            <a class="row-link" href={address(["events", item.id])}>
+              {item.type}
+            </a>
+          ),
+        },
+        { name: t.action, class: "grow", cell: (item) => <span class="cut">{shown(item.data.ActionId)}</span> },
+        ...accountColumn<PostriderEvent>(),
+        { name: t.status, cell: (item) => <span class="cut short">{shown(item.data.Status)}</span> },
+        { name: t.occurred, class: "wide-only", cell: (item) => <Time at={item.occurred_at} /> },
+        { name: t.received, class: "right", cell: (item) => <Time at={item.received_at} /> },
+      ]}
+      csv={[
+        ...(["id", "account", "type", "key", "occurred_at", "received_at"] as const).map((name) => ({ name, value: (item: PostriderEvent) => item[name] })),
+        ...["ActionId", "Status", "Amount", "Payout", "Currency", "SubId1"].map((name) => ({ name, value: (item: PostriderEvent) => item.data[name] })),
+        { name: "data", value: (item) => item.data },
+      ]}
+      empty={{ title: t.emptyTitle, text: <Emit account={chosenAccount.get()} /> }}
+      noneFits={{ title: t.noneFits, text: t.noneFitsText }}
+    />
   );
 }
+
+const shown = (value: Json | undefined) => (value === undefined ? <span class="muted">–</span> : typeof value === "object" ? writeExact(value) : String(value));
 
 function FieldSearch({ field, value, fields, onSearch }: { field: string; value: string; fields: string[]; onSearch: (field: string, value: string) => void }) {
   const [name, setName] = useState(field);

@@ -1,17 +1,17 @@
 // The catalogue: every event type, its fields, and a sample.
 import { useState } from "preact/hooks";
-import { at, Failure, get, post } from "../api/client";
+import { at, call, post } from "../api/client";
 import type { EventType } from "../api/types";
 import { useDirectory } from "../directory";
 import { address, go } from "../router";
 import { rights } from "../session";
 import { forgetEventTypes, useEventTypes } from "../subscription/use-catalogue";
 import { exampleText } from "../example";
-import { texts } from "../texts";
-import { Button, CopyButton, FailureNote, Field, Head, Skeleton } from "../ui/basics";
-import { Confirm, Dialog, tell } from "../ui/dialog";
 import { writeExact } from "../exact-json";
-import { call } from "../api/client";
+import { texts } from "../texts";
+import { Button, CopyButton, Field, Head, Skeleton } from "../ui/basics";
+import { Confirm, FormDialog, tell } from "../ui/dialog";
+import { SearchBox } from "../ui/records";
 
 const t = texts.macros;
 
@@ -44,10 +44,7 @@ function Catalogue({ query, again }: { query: Record<string, string>; again: () 
         )}
       </Head>
       <div class="filters">
-        <label class="search">
-          <span class="offscreen">{t.search}</span>
-          <input type="search" placeholder={t.search} value={query.q ?? ""} onInput={(event) => go(address(["macros"], { q: event.currentTarget.value }), "replace")} />
-        </label>
+        <SearchBox label={t.search} value={query.q ?? ""} onInput={(q) => go(address(["macros"], { q }), "replace")} />
       </div>
       {types.length === 0 && <Skeleton />}
       {accounts.some((account) => account.fields.length > 0) && !wanted && (
@@ -134,59 +131,36 @@ function AddType({ onClose, onAdded }: { onClose: () => void; onAdded: () => voi
   const [type, setType] = useState("");
   const [description, setDescription] = useState("");
   const [fields, setFields] = useState([{ name: "", meaning: "", example: "" }]);
-  const [failure, setFailure] = useState<Failure>();
   const add = async () => {
-    try {
-      await post("/v1/event-types", { type, description: description || undefined, fields: fields.filter((field) => field.name).map((field) => ({ ...field, type: "text" })) });
-      await get(at`/v1/event-types/${type}`);
-      tell(t.added);
-      onAdded();
-      onClose();
-    } catch (error) {
-      setFailure(Failure.of(error));
-    }
+    await post("/v1/event-types", { type, description: description || undefined, fields: fields.filter((field) => field.name).map((field) => ({ ...field, type: "text" })) });
+    tell(t.added);
+    onAdded();
   };
   return (
-    <Dialog title={t.add} onClose={onClose} wide>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void add();
-        }}
-      >
-        <div class="dialog-body">
-          <Field label={t.typeName} hint={t.typeNameHint}>
-            {(ids) => <input {...ids} required spellcheck={false} placeholder="coupon.redeemed" value={type} onInput={(event) => setType(event.currentTarget.value)} />}
-          </Field>
-          <Field label={t.description}>{(ids) => <input {...ids} value={description} onInput={(event) => setDescription(event.currentTarget.value)} />}</Field>
-          <fieldset>
-            <legend>{t.fields}</legend>
-            {fields.map((field, index) => (
-              <div class="header-row" key={index}>
-                {(["name", "meaning", "example"] as const).map((part) => (
-                  <input
-                    key={part}
-                    aria-label={`${t.fieldParts[part]} ${index + 1}`}
-                    placeholder={t.fieldParts[part]}
-                    value={field[part]}
-                    onInput={(event) => setFields(fields.map((other, n) => (n === index ? { ...other, [part]: event.currentTarget.value } : other)))}
-                  />
-                ))}
-              </div>
+    <FormDialog title={t.add} yes={t.add} act={add} onClose={onClose} wide>
+      <Field label={t.typeName} hint={t.typeNameHint}>
+        {(ids) => <input {...ids} required spellcheck={false} placeholder="coupon.redeemed" value={type} onInput={(event) => setType(event.currentTarget.value)} />}
+      </Field>
+      <Field label={t.description}>{(ids) => <input {...ids} value={description} onInput={(event) => setDescription(event.currentTarget.value)} />}</Field>
+      <fieldset>
+        <legend>{t.fields}</legend>
+        {fields.map((field, index) => (
+          <div class="header-row" key={index}>
+            {(["name", "meaning", "example"] as const).map((part) => (
+              <input
+                key={part}
+                aria-label={`${t.fieldParts[part]} ${index + 1}`}
+                placeholder={t.fieldParts[part]}
+                value={field[part]}
+                onInput={(event) => setFields(fields.map((other, n) => (n === index ? { ...other, [part]: event.currentTarget.value } : other)))}
+              />
             ))}
-            <Button icon="plus" onClick={() => setFields([...fields, { name: "", meaning: "", example: "" }])}>
-              {t.addField}
-            </Button>
-          </fieldset>
-          {failure && <FailureNote failure={failure} />}
-        </div>
-        <footer>
-          <Button onClick={onClose}>{texts.cancel}</Button>
-          <Button kind="primary" type="submit">
-            {t.add}
-          </Button>
-        </footer>
-      </form>
-    </Dialog>
+          </div>
+        ))}
+        <Button icon="plus" onClick={() => setFields([...fields, { name: "", meaning: "", example: "" }])}>
+          {t.addField}
+        </Button>
+      </fieldset>
+    </FormDialog>
   );
 }

@@ -1,14 +1,16 @@
 // How it goes: throughput, success, latency, backlog, and what needs a person.
+import { useRef } from "preact/hooks";
 import { get } from "../api/client";
 import type { Stats, SubscriptionStats } from "../api/types";
-import { count, milliseconds, percent, relative } from "../format";
+import { count, milliseconds, percent, relative, steady, steadyRate } from "../format";
 import { useLive } from "../live";
 import { address, go } from "../router";
 import { chosenAccount, rights } from "../session";
 import { texts } from "../texts";
-import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Time } from "../ui/basics";
+import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Steady, Time } from "../ui/basics";
 import { StackedBars } from "../ui/chart";
 import { Icon } from "../ui/icon";
+import { Records } from "../ui/records";
 
 /** Length and step in seconds. The server keeps minutes for three hours and hours for three days. */
 const RANGES = { "1h": [3600, 60], "3h": [10_740, 60], "24h": [86_400, 3600], "3d": [255_600, 3600] } as const;
@@ -47,6 +49,7 @@ export function Overview({ query }: { query: Record<string, string> }) {
 function Numbers({ stats, range }: { stats: Stats; range: Range }) {
   const { totals, series } = stats;
   if (totals.accepted === 0 && stats.subscriptions.length === 0) return <FirstSteps />;
+  const troubled = stats.subscriptions.filter(inTrouble);
   const late = stats.oldest_due_at && new Date(stats.oldest_due_at).getTime() < Date.now() - 60_000;
   return (
     <>
@@ -76,6 +79,13 @@ function Numbers({ stats, range }: { stats: Stats; range: Range }) {
           sub={texts.overview.deadHint}
           href={address(["deliveries"], { state: "dead" })}
         />
+        <Tile
+          label={texts.overview.attention}
+          value={count(troubled.length)}
+          tone={troubled.length > 0 ? "bad" : undefined}
+          sub={troubled.length > 0 ? texts.overview.ofSubscriptions(stats.subscriptions.length) : texts.overview.allWell}
+          onClick={() => document.getElementById("attention")?.scrollIntoView({ behavior: "smooth" })}
+        />
       </div>
       <section class="card">
         <h2>{texts.overview.throughput}</h2>
@@ -90,13 +100,13 @@ function Numbers({ stats, range }: { stats: Stats; range: Range }) {
           ]}
         />
       </section>
-      <Attention subscriptions={stats.subscriptions} />
       <Health subscriptions={stats.subscriptions} />
+      <Attention items={troubled} />
     </>
   );
 }
 
-function Tile({ label, value, sub, href, tone }: { label: string; value: string; sub: preact.ComponentChildren; href?: string; tone?: string }) {
+function Tile({ label, value, sub, href, tone, onClick }: { label: string; value: string; sub: preact.ComponentChildren; href?: string; tone?: string; onClick?: () => void }) {
   const inside = (
     <>
       <span class="tile-label">{label}</span>
@@ -104,6 +114,13 @@ function Tile({ label, value, sub, href, tone }: { label: string; value: string;
       <span class="tile-sub num">{sub}</span>
     </>
   );
+  if (onClick) {
+    return (
+      <button type="button" class="tile" onClick={onClick}>
+        {inside}
+      </button>
+    );
+  }
   return href ? (
     <a class="tile" href={href}>
       {inside}
@@ -113,10 +130,13 @@ function Tile({ label, value, sub, href, tone }: { label: string; value: string;
   );
 }
 
-function Attention({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
-  const found = subscriptions.filter((item) => item.health === "failing" || (item.state === "paused" && item.waiting > 0) || item.dead > 0);
+/** Who needs a person. */
+const inTrouble = (item: SubscriptionStats) => item.health === "failing" || (item.state === "paused" && item.waiting > 0) || item.dead > 0;
+
+/** Stands last, since it grows and shrinks; the tile above has its number. */
+function Attention({ items: found }: { items: SubscriptionStats[] }) {
   return (
-    <section class="card">
+    <section class="card" id="attention" tabIndex={-1}>
       <h2>{texts.overview.attention}</h2>
       {found.length === 0 ? (
         <p class="calm">
@@ -134,7 +154,7 @@ function Attention({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
               </div>
               {item.dead > 0 ? (
                 <a class="button" href={address(["deliveries"], { subscription: item.id, state: "dead" })}>
-                  {texts.overview.seeDead(count(item.dead))}
+                  {texts.overview.seeDead}
                 </a>
               ) : (
                 <a class="button" href={address(["deliveries"], { subscription: item.id, state: "pending" })}>
@@ -149,48 +169,34 @@ function Attention({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
   );
 }
 
+/** The order in which the items were first seen, so that rows do not change places while somebody reads; further ones follow. */
+function useSteadyOrder<T extends { id: string }>(items: T[]): T[] {
+  const seen = useRef<string[]>([]);
+  const known = new Map(items.map((item) => [item.id, item]));
+  seen.current = [...seen.current.filter((id) => known.has(id)), ...items.map((item) => item.id).filter((id) => !seen.current.includes(id))];
+  return seen.current.flatMap((id) => known.get(id) ?? []);
+}
+
 function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
+  const busiest = useSteadyOrder([...subscriptions].sort((a, b) => b.waiting - a.waiting || b.attempts_per_minute - a.attempts_per_minute || a.id.localeCompare(b.id)));
   if (subscriptions.length === 0) return null;
-  const busiest = [...subscriptions].sort((a, b) => b.waiting - a.waiting || b.attempts_per_minute - a.attempts_per_minute || a.id.localeCompare(b.id));
   return (
     <section class="card flush">
       <h2>{texts.overview.bySubscription}</h2>
-      <div class="scroll-x" tabIndex={0} role="region" aria-label={texts.overview.bySubscription}>
-        <table class="rows fixed">
-          <thead>
-            <tr>
-              <th class="name-column">{texts.subscriptions.name}</th>
-              <th>{texts.subscriptions.health}</th>
-              <th class="right">{texts.overview.rate}</th>
-              <th class="right">{texts.subscriptions.waiting}</th>
-              <th class="right">{texts.overview.delivered}</th>
-              <th class="right">{texts.overview.dead}</th>
-              <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
-              <th class="when-column">{texts.overview.oldestDue}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {busiest.slice(0, 20).map((item) => (
-              <tr key={item.id}>
-                <td>
-                  <a href={address(["subscriptions", item.id])}>{item.name}</a>
-                </td>
-                <td>
-                  <StatePill state={item.state === "paused" ? "paused" : item.health} />
-                </td>
-                <td class="right num">{count(item.attempts_per_minute)}</td>
-                <td class="right num">{count(item.waiting)}</td>
-                <td class="right num">{count(item.delivered)}</td>
-                <td class="right num">{count(item.dead)}</td>
-                <td>{item.last_outcome ? <OutcomePill outcome={item.last_outcome} /> : <span class="muted">–</span>}</td>
-                <td>
-                  <Time at={item.oldest_due_at} ago />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Records
+        fixed
+        rows={busiest.slice(0, 20)}
+        columns={[
+          { name: texts.subscriptions.name, class: "name-column", cell: (item) => <a href={address(["subscriptions", item.id])}>{item.name}</a> },
+          { name: texts.subscriptions.health, cell: (item) => <StatePill state={item.state === "paused" ? "paused" : item.health} /> },
+          { name: texts.overview.rate, class: "right num", cell: (item) => <Steady text={steadyRate(item.attempts_per_minute)} /> },
+          { name: texts.subscriptions.waiting, class: "right num", cell: (item) => <Steady text={steady(item.waiting)} /> },
+          { name: texts.overview.delivered, class: "right num", cell: (item) => <Steady text={steady(item.delivered)} /> },
+          { name: texts.overview.dead, class: "right num", cell: (item) => <Steady text={steady(item.dead)} /> },
+          { name: texts.deliveries.lastOutcome, class: "outcome-column", cell: (item) => (item.last_outcome ? <OutcomePill outcome={item.last_outcome} /> : <span class="muted">–</span>) },
+          { name: texts.overview.oldestDue, class: "when-column", cell: (item) => <Time at={item.oldest_due_at} ago /> },
+        ]}
+      />
       {busiest.length > 20 && (
         <p class="more">
           <a href={address(["subscriptions"])}>{texts.overview.all(busiest.length)}</a>

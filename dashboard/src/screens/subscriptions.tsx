@@ -1,12 +1,13 @@
 // All subscriptions with their health.
 import { all, get } from "../api/client";
 import type { Stats, Subscription, SubscriptionStats } from "../api/types";
-import { count, hostOf } from "../format";
+import { hostOf, steady } from "../format";
 import { useLive } from "../live";
 import { address, go } from "../router";
 import { chosenAccount, rights } from "../session";
 import { texts } from "../texts";
-import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill } from "../ui/basics";
+import { Button, Empty, FailureNote, Head, OutcomePill, Skeleton, StatePill, Steady } from "../ui/basics";
+import { type Column, Records, SearchBox } from "../ui/records";
 
 interface Loaded {
   subscriptions: Subscription[];
@@ -46,38 +47,13 @@ export function Subscriptions({ query }: { query: Record<string, string> }) {
       {data && data.subscriptions.length > 0 && (
         <>
           <div class="filters">
-            <label class="search">
-              <span class="offscreen">{texts.subscriptions.search}</span>
-              <input
-                type="search"
-                placeholder={texts.subscriptions.search}
-                value={query.q ?? ""}
-                onInput={(event) => go(address(["subscriptions"], { q: event.currentTarget.value }), "replace")}
-              />
-            </label>
+            <SearchBox label={texts.subscriptions.search} value={query.q ?? ""} onInput={(q) => go(address(["subscriptions"], { q }), "replace")} />
             <span class="muted num" aria-live="polite">
               {texts.subscriptions.shown(found.length, data.subscriptions.length)}
             </span>
           </div>
           <div class="card flush">
-            <table class="rows stack fixed">
-              <thead>
-                <tr>
-                  <th class="name-column">{texts.subscriptions.name}</th>
-                  <th class="types-column">{texts.subscriptions.events}</th>
-                  <th>{texts.subscriptions.health}</th>
-                  <th class="right">{texts.subscriptions.waiting}</th>
-                  <th class="right">{texts.overview.delivered}</th>
-                  <th class="right">{texts.overview.dead}</th>
-                  <th class="outcome-column">{texts.deliveries.lastOutcome}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {found.map((item) => (
-                  <Row key={item.id} item={item} stats={data.stats.get(item.id)} />
-                ))}
-              </tbody>
-            </table>
+            <Records rows={found} columns={columns(data.stats)} fixed />
             {found.length === 0 && <p class="nothing">{texts.subscriptions.noneFits}</p>}
           </div>
         </>
@@ -86,32 +62,41 @@ export function Subscriptions({ query }: { query: Record<string, string> }) {
   );
 }
 
-function Row({ item, stats }: { item: Subscription; stats: SubscriptionStats | undefined }) {
-  return (
-    <tr>
-      <td class="main-cell">
-        <a href={address(["subscriptions", item.id])}>{item.name}</a>
-        <span class="muted break">
-          <b class="method">{item.request.method}</b> {hostOf(item.request.url)}
-          {rights().allAccounts && <> · {item.account}</>}
-        </span>
-      </td>
-      <td data-label={texts.subscriptions.events}>
-        <span class="types">{item.event_types.join(", ")}</span>
-      </td>
-      <td data-label={texts.subscriptions.health}>
-        <StatePill state={item.state === "paused" ? "paused" : (stats?.health ?? "healthy")} />
-      </td>
-      <td class="right num" data-label={texts.subscriptions.waiting}>
-        {count(stats?.waiting ?? 0)}
-      </td>
-      <td class="right num" data-label={texts.overview.delivered}>
-        {count(stats?.delivered ?? 0)}
-      </td>
-      <td class="right num" data-label={texts.overview.dead}>
-        {stats?.dead ? <a href={address(["deliveries"], { subscription: item.id, state: "dead" })}>{count(stats.dead)}</a> : 0}
-      </td>
-      <td data-label={texts.deliveries.lastOutcome}>{stats?.last_outcome ? <OutcomePill outcome={stats.last_outcome} /> : <span class="muted">{texts.subscriptions.never}</span>}</td>
-    </tr>
-  );
+function columns(stats: Map<string, SubscriptionStats>): Column<Subscription>[] {
+  const t = texts.subscriptions;
+  return [
+    {
+      name: t.name,
+      class: "name-column",
+      cell: (item) => (
+        <>
+          <a href={address(["subscriptions", item.id])}>{item.name}</a>
+          <span class="muted break">
+            <b class="method">{item.request.method}</b> {hostOf(item.request.url)}
+            {rights().allAccounts && <> · {item.account}</>}
+          </span>
+        </>
+      ),
+    },
+    { name: t.events, class: "types-column", cell: (item) => <span class="types">{item.event_types.join(", ")}</span> },
+    { name: t.health, cell: (item) => <StatePill state={item.state === "paused" ? "paused" : (stats.get(item.id)?.health ?? "healthy")} /> },
+    { name: t.waiting, class: "right num", cell: (item) => <Steady text={steady(stats.get(item.id)?.waiting ?? 0)} /> },
+    { name: texts.overview.delivered, class: "right num", cell: (item) => <Steady text={steady(stats.get(item.id)?.delivered ?? 0)} /> },
+    {
+      name: texts.overview.dead,
+      class: "right num",
+      cell: (item) => {
+        const dead = stats.get(item.id)?.dead ?? 0;
+        return dead > 0 ? <a href={address(["deliveries"], { subscription: item.id, state: "dead" })}><Steady text={steady(dead)} /></a> : <Steady text={steady(0)} />;
+      },
+    },
+    {
+      name: texts.deliveries.lastOutcome,
+      class: "outcome-column",
+      cell: (item) => {
+        const last = stats.get(item.id)?.last_outcome;
+        return last ? <OutcomePill outcome={last} /> : <span class="muted">{t.never}</span>;
+      },
+    },
+  ];
 }

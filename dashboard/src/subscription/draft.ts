@@ -3,6 +3,9 @@ import type { Credentials, EventType, Preset, Subscription, SubscriptionSpec } f
 
 export const SCHEDULE_S = [10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 21_600, 28_800, 43_200, 86_400];
 
+/** Where the exponential rule begins: as long in all as the schedule, about. */
+export const EXPONENTIAL = { initial_s: 10, factor: 2, max_s: 43_200 };
+
 export function emptyDraft(account: string): SubscriptionSpec {
   return {
     account,

@@ -1,13 +1,13 @@
 // The form of a subscription. Beside each of impact.com's fields stands its name there.
 import { useId, useState } from "preact/hooks";
-import { BODY_FORMATS, type EventType, type Invalid, METHODS, type SubscriptionSpec } from "../api/types";
+import { BODY_FORMATS, type EventType, type Invalid, METHODS, type RetrySpec, type SubscriptionSpec } from "../api/types";
 import type { Macro } from "../editor/completion";
 import { EditorBox } from "../editor/editor-box";
 import { seconds } from "../format";
 import { texts } from "../texts";
 import { Button, Choice, Field } from "../ui/basics";
 import { Access } from "./access";
-import { attemptTimes, parseSchedule, takes, writeSchedule } from "./draft";
+import { attemptTimes, EXPONENTIAL, parseSchedule, takes, writeSchedule } from "./draft";
 import { verdictInWords } from "./matcher";
 
 export interface FormProps {
@@ -287,12 +287,17 @@ function Pace({ draft, faults, change }: FormProps & { change: (part: Partial<Su
       </div>
       {draft.max_requests_per_second !== null && <Choice label={t.rateScope} value={draft.rate_scope} options={t.rateScopes} onChange={(rate_scope) => change({ rate_scope })} />}
       <Choice label={t.profile} value={retry.profile} options={t.profiles} onChange={(profile) => set({ profile })} hint={t.profileHints[retry.profile]} />
+      <Choice
+        label={t.waits}
+        value={retry.exponential ? "exponential" : "schedule"}
+        options={t.waitKinds}
+        onChange={(kind) => set({ exponential: kind === "exponential" ? (retry.exponential ?? EXPONENTIAL) : undefined })}
+        hint={t.waitHints[retry.exponential ? "exponential" : "schedule"]}
+      />
       <div class="two uneven">
         <NumberField label={t.attempts} hint={t.attemptsHint} unit="" value={retry.attempts} min={1} max={100} step="1" faults={faultsOf(faults, "/retry/attempts")} onChange={(value) => set({ attempts: value ?? 1 })} />
-        {retry.exponential ? (
-          <p class="hint">{t.exponential(seconds(retry.exponential.initial_s), retry.exponential.factor, seconds(retry.exponential.max_s))}</p>
-        ) : (
-          <Field label={t.schedule} hint={t.scheduleHint} faults={[...(bad ? [t.badSchedule] : []), ...faultsOf(faults, "/retry/schedule_s", "/retry")]}>
+        {!retry.exponential && (
+          <Field label={t.schedule} hint={t.scheduleHint} faults={[...(bad ? [t.badSchedule] : []), ...faultsOf(faults, "/retry/schedule_s")]}>
             {(ids) => (
               <input
                 {...ids}
@@ -308,9 +313,23 @@ function Pace({ draft, faults, change }: FormProps & { change: (part: Partial<Su
           </Field>
         )}
       </div>
+      {retry.exponential && <Exponential rule={retry.exponential} faults={faults} onChange={(exponential) => set({ exponential })} />}
       <Timeline times={times} />
       <Choice label={t.order} value={draft.order} options={t.orders} onChange={(order) => change({ order })} hint={t.orderHint[draft.order]} />
     </section>
+  );
+}
+
+function Exponential({ rule, faults, onChange }: { rule: NonNullable<RetrySpec["exponential"]>; faults: Invalid[]; onChange: (rule: NonNullable<RetrySpec["exponential"]>) => void }) {
+  const part = (name: keyof typeof rule, label: string, unit: string, min: number, max: number) => (
+    <NumberField label={label} unit={unit} value={rule[name]} min={min} max={max} faults={faultsOf(faults, `/retry/exponential/${name}`)} onChange={(value) => onChange({ ...rule, [name]: value ?? 0 })} />
+  );
+  return (
+    <div class="three">
+      {part("initial_s", t.firstWait, texts.seconds, 0.001, 2_592_000)}
+      {part("factor", t.factor, "×", 1, 10)}
+      {part("max_s", t.longestWait, texts.seconds, rule.initial_s, 2_592_000)}
+    </div>
   );
 }
 

@@ -1,14 +1,15 @@
 // One saved subscription: change it, pause it, delete it, and go to its deliveries.
-import { useEffect, useState } from "preact/hooks";
-import { at, call, Failure, post } from "../api/client";
-import type { Health, Invalid, Subscription, SubscriptionSpec, Warning } from "../api/types";
+import { useState } from "preact/hooks";
+import { at, call, post } from "../api/client";
+import type { Health, Subscription, SubscriptionSpec } from "../api/types";
 import { refreshDirectory } from "../directory";
-import { useLive } from "../live";
+import { useEdited } from "../edited";
 import { address, go, setGuard } from "../router";
 import { rights } from "../session";
 import { texts } from "../texts";
 import { Button, CopyButton, FailureNote, Head, Note, Skeleton, StatePill, Time, useAction } from "../ui/basics";
-import { attempt, Confirm, Dialog, tell } from "../ui/dialog";
+import { attempt, Confirm, SecretDialog, tell } from "../ui/dialog";
+import { EditProblem, SaveBar } from "../ui/save-bar";
 import { sentence, Words } from "../ui/words";
 import { bodyOf, specOf } from "./draft";
 import { SubscriptionEditor } from "./editor";
@@ -16,76 +17,33 @@ import { SubscriptionEditor } from "./editor";
 const t = texts.subscription;
 
 export function SubscriptionScreen({ id }: { id: string }) {
-  const [saved, setSaved] = useState<{ subscription: Subscription; etag: string | null }>();
-  const [draft, setDraft] = useState<SubscriptionSpec>();
-  const [round, setRound] = useState(0);
-  const [faults, setFaults] = useState<Invalid[]>([]);
-  const [warnings, setWarnings] = useState<Warning[]>([]);
-  const [problem, setProblem] = useState<Failure>();
   const [asking, setAsking] = useState<"delete" | "rotate">();
   const [secret, setSecret] = useState<string>();
-  const { failure } = useLive(
-    `subscription ${id} ${round}`,
-    async (signal) => {
-      const { body, etag } = await call<Subscription>("GET", at`/v1/subscriptions/${id}`, { signal });
-      adopt(body, etag);
-      return body;
-    },
-    0,
-  );
-  const adopt = (subscription: Subscription, etag: string | null) => {
-    setSaved({ subscription, etag });
-    setDraft(specOf(subscription));
-    setWarnings(subscription.warnings ?? []);
-    setFaults([]);
-    setProblem(undefined);
-    if (subscription.signing_secret) setSecret(subscription.signing_secret);
-  };
-  const changed = Boolean(saved && draft && JSON.stringify(bodyOf(draft)) !== JSON.stringify(bodyOf(specOf(saved.subscription))));
-  useEffect(() => {
-    setGuard(changed ? () => confirm(texts.unsaved) : undefined);
-    const leaving = (event: BeforeUnloadEvent) => {
-      if (changed) event.preventDefault();
-    };
-    window.addEventListener("beforeunload", leaving);
-    return () => {
-      window.removeEventListener("beforeunload", leaving);
-      setGuard(undefined);
-    };
-  }, [changed]);
-  const [save, saving] = useAction(async () => {
-    if (!draft || !saved) return;
-    try {
-      const { body, etag } = await call<Subscription>("PUT", at`/v1/subscriptions/${id}`, { body: bodyOf(draft), ifMatch: saved.etag ?? undefined });
-      adopt(body, etag);
-      void refreshDirectory().catch(() => {});
-      tell(t.saved);
-    } catch (error) {
-      const failed = Failure.of(error);
-      setFaults(failed.errors);
-      setProblem(failed);
-    }
+  const path = at`/v1/subscriptions/${id}`;
+  const { saved: subscription, draft, ...edited } = useEdited<Subscription, SubscriptionSpec>(path, specOf, bodyOf, (body, written) => {
+    if (body.signing_secret) setSecret(body.signing_secret);
+    if (!written) return;
+    void refreshDirectory().catch(() => {});
+    tell(t.saved);
   });
   const [toggle, toggling] = useAction(async () => {
-    const verb = saved?.subscription.state === "paused" ? "resume" : "pause";
+    const verb = subscription?.state === "paused" ? "resume" : "pause";
     await attempt(async () => {
-      const { body, etag } = await call<Subscription>("POST", `${at`/v1/subscriptions/${id}`}/${verb}`);
+      const { body, etag } = await call<Subscription>("POST", `${path}/${verb}`);
       // What is being edited stays.
-      setSaved({ subscription: { ...body, signing_secret: undefined }, etag });
-      if (draft) setDraft({ ...draft, state: body.state });
+      if (draft) edited.adopt({ ...body, signing_secret: undefined }, etag, { ...draft, state: body.state });
       tell(verb === "pause" ? t.pausedNow : t.resumedNow);
     });
   });
   const back: [string, string] = [address(["subscriptions"]), texts.sections.subscriptions];
-  if (!saved || !draft) {
+  if (!subscription || !draft) {
     return (
       <>
         <Head title={t.title} back={back} />
-        {failure ? <FailureNote failure={failure} /> : <Skeleton rows={10} />}
+        {edited.failure ? <FailureNote failure={edited.failure} /> : <Skeleton rows={10} />}
       </>
     );
   }
-  const { subscription } = saved;
   const paused = subscription.state === "paused";
   const { write } = rights();
   return (
@@ -124,40 +82,23 @@ export function SubscriptionScreen({ id }: { id: string }) {
       </Head>
       {paused && <Note tone="warn">{t.isPaused}</Note>}
       {subscription.health?.state === "failing" && <FailingNote health={subscription.health} />}
-      {problem && (
-        <FailureNote
-          failure={problem}
-          again={problem.code === "version_mismatch" ? () => setRound(round + 1) : undefined}
-        />
-      )}
+      <EditProblem edited={edited} />
       <SubscriptionEditor
         draft={draft}
-        onChange={(next) => {
-          setDraft(next);
-          setFaults([]);
-          setProblem(undefined);
-        }}
+        onChange={edited.edit}
         id={id}
-        faults={faults}
-        warnings={warnings}
+        faults={edited.faults}
+        warnings={subscription.warnings ?? []}
         onRotate={write && subscription.signing ? () => setAsking("rotate") : undefined}
       />
-      {write && (
-        <div class={`save-bar ${changed ? "on" : ""}`} inert={!changed}>
-          <span>{t.unsaved}</span>
-          <Button onClick={() => adopt(subscription, saved.etag)}>{t.discard}</Button>
-          <Button kind="primary" busy={saving} onClick={() => void save()}>
-            {t.save}
-          </Button>
-        </div>
-      )}
+      {write && <SaveBar edited={edited} />}
       {asking === "delete" && (
         <Confirm
           title={t.deleteTitle(subscription.name)}
           yes={t.deleteYes}
           onClose={() => setAsking(undefined)}
           act={async () => {
-            await call("DELETE", at`/v1/subscriptions/${id}`);
+            await call("DELETE", path);
             setGuard(undefined);
             void refreshDirectory().catch(() => {});
             tell(t.deleted);
@@ -174,15 +115,15 @@ export function SubscriptionScreen({ id }: { id: string }) {
           danger={false}
           onClose={() => setAsking(undefined)}
           act={async () => {
-            const next = await post<Subscription>(at`/v1/subscriptions/${id}/signing/rotate`);
+            const next = await post<Subscription>(`${path}/signing/rotate`);
             if (next.signing_secret) setSecret(next.signing_secret);
-            setRound(round + 1);
+            edited.reload();
           }}
         >
           <p>{t.rotateText}</p>
         </Confirm>
       )}
-      {secret && <SecretDialog secret={secret} onClose={() => setSecret(undefined)} />}
+      {secret && <SecretDialog title={t.secretTitle} text={t.secretText} secret={secret} onClose={() => setSecret(undefined)} />}
     </>
   );
 }
@@ -205,24 +146,5 @@ function FailingNote({ health }: { health: Health }) {
         </p>
       )}
     </Note>
-  );
-}
-
-export function SecretDialog({ secret, onClose }: { secret: string; onClose: () => void }) {
-  return (
-    <Dialog title={t.secretTitle} onClose={onClose}>
-      <div class="dialog-body">
-        <p>{t.secretText}</p>
-        <div class="secret">
-          <code>{secret}</code>
-          <CopyButton text={secret} />
-        </div>
-      </div>
-      <footer>
-        <Button kind="primary" onClick={onClose}>
-          {t.secretDone}
-        </Button>
-      </footer>
-    </Dialog>
   );
 }

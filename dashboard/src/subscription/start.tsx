@@ -3,14 +3,15 @@ import { useEffect, useState } from "preact/hooks";
 import { at, call, Failure, get, post } from "../api/client";
 import type { Imported, Listed, Preset, PresetEntry, Subscription, SubscriptionSpec } from "../api/types";
 import { refreshDirectory, useDirectory } from "../directory";
+import { useLeaveGuard } from "../edited";
 import { address, go, setGuard } from "../router";
 import { chosenAccount, rights, session } from "../session";
 import { texts } from "../texts";
 import { Button, Empty, FailureNote, Field, Head, Note, Skeleton, useAction } from "../ui/basics";
-import { tell } from "../ui/dialog";
+import { SecretDialog, tell } from "../ui/dialog";
+import { SearchBox } from "../ui/records";
 import { bodyOf, emptyDraft, fillPreset } from "./draft";
 import { SubscriptionEditor } from "./editor";
-import { SecretDialog } from "./screen";
 
 const t = texts.start;
 
@@ -99,10 +100,7 @@ function Gallery() {
     <section class="card" aria-label={t.presets}>
       <div class="card-head">
         <h2>{t.presets}</h2>
-        <label class="search">
-          <span class="offscreen">{t.search}</span>
-          <input type="search" placeholder={t.search} value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
-        </label>
+        <SearchBox label={t.search} value={wanted} onInput={setWanted} />
       </div>
       {failure && <FailureNote failure={failure} />}
       {!presets && !failure && <Skeleton rows={4} />}
@@ -258,10 +256,7 @@ function Create({ first, notes, onBack }: { first: SubscriptionSpec; notes?: { t
   const [draft, setDraft] = useState(() => ({ ...first, name: first.name || "" }));
   const [failure, setFailure] = useState<Failure>();
   const [made, setMade] = useState<Subscription>();
-  useEffect(() => {
-    setGuard(() => confirm(texts.unsaved));
-    return () => setGuard(undefined);
-  }, []);
+  useLeaveGuard(true);
   const finish = (subscription: Subscription) => {
     setGuard(undefined);
     go(address(["subscriptions", subscription.id]));
@@ -308,7 +303,7 @@ function Create({ first, notes, onBack }: { first: SubscriptionSpec; notes?: { t
         </Button>
         {(!draft.name || !draft.request.url) && <span class="muted">{t.needs}</span>}
       </div>
-      {made?.signing_secret && <SecretDialog secret={made.signing_secret} onClose={() => finish(made)} />}
+      {made?.signing_secret && <SecretDialog title={texts.subscription.secretTitle} text={texts.subscription.secretText} secret={made.signing_secret} onClose={() => finish(made)} />}
     </>
   );
 }

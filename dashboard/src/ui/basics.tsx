@@ -305,6 +305,30 @@ export function Tabs<T extends string>({
   );
 }
 
+/** A number in a column: of one width, so that it keeps its place as it grows; bare where the columns are stacked. */
+export function Steady({ text }: { text: string }) {
+  return (
+    <>
+      <span class="padded">{text}</span>
+      <span class="bare">{text.trimStart()}</span>
+    </>
+  );
+}
+
+/** What is known of a thing, each with its name. */
+export function Facts({ children }: { children: ComponentChildren }) {
+  return <dl class="facts-grid">{children}</dl>;
+}
+
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
 /** The head of a screen. */
 export function Head({ title, sub, children, back }: { title: string; sub?: ComponentChildren; children?: ComponentChildren; back?: [string, string] }) {
   useEffect(() => {

@@ -1,6 +1,6 @@
 // Bars over time, drawn as SVG; the same numbers stand beside it in a table for screen readers.
 import { useState } from "preact/hooks";
-import { count, time } from "../format";
+import { count, steady, time } from "../format";
 import { texts } from "../texts";
 
 export interface Layer {
@@ -40,9 +40,9 @@ export function StackedBars({ times, layers, label }: { times: string[]; layers:
       </figcaption>
       <div class="plot">
         <div class="axis num" aria-hidden="true">
-          <span>{count(top)}</span>
-          <span>{count(top / 2)}</span>
-          <span>0</span>
+          <span>{steady(top)}</span>
+          <span>{steady(top / 2)}</span>
+          <span>{steady(0)}</span>
         </div>
         <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label} onMouseLeave={() => setAt(undefined)}>
           {[0, 0.5, 1].map((share) => (

@@ -2,9 +2,10 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { Failure } from "../api/client";
+import type { Invalid } from "../api/types";
 import { store, useStore } from "../store";
 import { texts } from "../texts";
-import { Button, FailureNote } from "./basics";
+import { Button, CopyButton, FailureNote, useAction } from "./basics";
 
 export function Dialog({ title, onClose, children, wide = false }: { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean }) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -73,6 +74,61 @@ export function Confirm({
         <Button onClick={onClose}>{texts.cancel}</Button>
         <Button kind={danger ? "danger" : "primary"} busy={busy} onClick={run}>
           {yes}
+        </Button>
+      </footer>
+    </Dialog>
+  );
+}
+
+/** A form in a dialog: saved by `act`, which closes it, or told why not; the faults may be shown at their fields, too. */
+export function FormDialog({ title, yes, act, ready = true, onClose, wide, children }: { title: string; yes: string; act: () => Promise<void>; ready?: boolean; onClose: () => void; wide?: boolean; children: ComponentChildren | ((faults: Invalid[]) => ComponentChildren) }) {
+  const [failure, setFailure] = useState<Failure>();
+  const [save, busy] = useAction(async () => {
+    setFailure(undefined);
+    try {
+      await act();
+      onClose();
+    } catch (error) {
+      setFailure(Failure.of(error));
+    }
+  });
+  return (
+    <Dialog title={title} onClose={onClose} wide={wide}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void save();
+        }}
+      >
+        <div class="dialog-body">
+          {typeof children === "function" ? children(failure?.errors ?? []) : children}
+          {failure && <FailureNote failure={failure} />}
+        </div>
+        <footer>
+          <Button onClick={onClose}>{texts.cancel}</Button>
+          <Button kind="primary" type="submit" busy={busy} disabled={!ready}>
+            {yes}
+          </Button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Shows a secret the only time that it can be seen. */
+export function SecretDialog({ title, text, secret, onClose }: { title: string; text: string; secret: string; onClose: () => void }) {
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <div class="dialog-body">
+        <p>{text}</p>
+        <div class="secret">
+          <code>{secret}</code>
+          <CopyButton text={secret} />
+        </div>
+      </div>
+      <footer>
+        <Button kind="primary" onClick={onClose}>
+          {texts.kept}
         </Button>
       </footer>
     </Dialog>

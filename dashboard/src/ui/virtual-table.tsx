@@ -1,19 +1,15 @@
 // A table of any length: only the rows in view are in the page. All rows have one height.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { texts } from "../texts";
+import type { Column } from "./records";
 
 const OVERSCAN = 12;
 
-export interface Column {
-  name: string;
-  class?: string;
-}
-
 interface Props<T> {
   label: string;
-  columns: Column[];
+  columns: Column<T>[];
   rows: T[];
-  row: (item: T) => ComponentChildren;
   complete: boolean;
   onEnd: () => void;
   /** Told whenever the view moves: the first row in view, and whether that is the first of all. */
@@ -24,7 +20,7 @@ interface Props<T> {
 /** The height of a row in pixels; the style sheet has the same numbers. */
 const rowHeight = () => (window.matchMedia("(max-width: 760px)").matches ? 72 : 42);
 
-export function VirtualTable<T extends { id: string }>({ label, columns, rows, row, complete, onEnd, onView, end }: Props<T>) {
+export function VirtualTable<T extends { id: string }>({ label, columns, rows, complete, onEnd, onView, end }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800, row: rowHeight() });
   const first = Math.max(0, Math.floor(view.top / view.row) - OVERSCAN);
@@ -44,16 +40,31 @@ export function VirtualTable<T extends { id: string }>({ label, columns, rows, r
     };
   }, []);
 
-  // Rows that come in above the view do not move what is read.
+  // Rows that come in above the view do not move what is read, nor what is pointed at.
+  const [held, setHeld] = useState(false);
+  const [above, setAbove] = useState(0);
   const anchor = useRef<{ id: string | undefined; index: number }>({ id: undefined, index: 0 });
   useLayoutEffect(() => {
     const element = box.current;
     const { id, index } = anchor.current;
-    if (element && id !== undefined && element.scrollTop > 0) {
+    if (element && id !== undefined && (element.scrollTop > 0 || held)) {
       const now = rows.findIndex((item) => item.id === id);
-      if (now > 0 && now !== index) element.scrollTop += (now - index) * view.row;
+      if (now > 0 && now !== index) {
+        element.scrollTop += (now - index) * view.row;
+        if (held) setAbove((n) => n + now - index);
+      }
     }
   }, [rows]);
+  const toTop = () => {
+    setAbove(0);
+    box.current?.scrollTo(0, 0);
+  };
+  // Who only pointed at the newest rows goes on with them.
+  const release = () => {
+    setHeld(false);
+    if (above > 0 && view.top <= above * view.row) toTop();
+    setAbove(0);
+  };
   useLayoutEffect(() => {
     const index = Math.min(rows.length - 1, Math.max(0, Math.floor(view.top / view.row)));
     anchor.current = { id: rows[index]?.id, index };
@@ -73,7 +84,14 @@ export function VirtualTable<T extends { id: string }>({ label, columns, rows, r
     to?.scrollIntoView({ block: "nearest" });
   };
   return (
-    <div class="virtual" ref={box} tabIndex={0} role="region" aria-label={label} onKeyDown={keys}>
+    <div class="virtual" ref={box} tabIndex={0} role="region" aria-label={label} onKeyDown={keys} onPointerEnter={() => setHeld(true)} onPointerLeave={release}>
+      {above > 0 && (
+        <div class="over">
+          <button type="button" class="behind" onClick={toTop}>
+            {texts.list.above(above)}
+          </button>
+        </div>
+      )}
       <table class="rows" aria-rowcount={complete ? rows.length + 1 : -1}>
         <thead>
           <tr aria-rowindex={1}>
@@ -92,7 +110,11 @@ export function VirtualTable<T extends { id: string }>({ label, columns, rows, r
           )}
           {rows.slice(first, last).map((item, index) => (
             <tr key={item.id} aria-rowindex={first + index + 2}>
-              {row(item)}
+              {columns.map((column) => (
+                <td key={column.name} class={column.class}>
+                  {column.cell(item)}
+                </td>
+              ))}
             </tr>
           ))}
           {last < rows.length && (

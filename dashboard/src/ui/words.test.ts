@@ -11,5 +11,6 @@ test("values stand between backticks; a lone one is text", () => {
 test("a reason is a sentence", () => {
   expect(sentence("status 404 refuses")).toBe("Status 404 refuses.");
   expect(sentence("did you mean `x`?")).toBe("Did you mean `x`?");
+  expect(sentence("action.tracked to the tracker")).toBe("action.tracked to the tracker.");
   expect(sentence("")).toBe("");
 });

@@ -9,10 +9,10 @@ export function parts(text: string): string[] {
   return split.length % 2 === 1 ? split : [...split.slice(0, -2), `${split.at(-2)}\`${split.at(-1)}`];
 }
 
-/** A reason of the API, which begins small and ends open, as a sentence. */
+/** A reason of the API, which begins small and ends open, as a sentence. A name like `action.tracked` stays as it is. */
 export function sentence(text: string): string {
   if (text === "") return "";
-  const first = text.charAt(0).toUpperCase();
+  const first = /^\w+[._]\w/.test(text) ? text.charAt(0) : text.charAt(0).toUpperCase();
   return `${first}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
 

@@ -149,7 +149,10 @@ fn answers_part(call: &Described, all: &[Described], problem: &Value, generator:
     for code in call.codes() {
         by_status.entry(code.status).or_default().push(code);
     }
-    answers.extend(by_status.into_iter().map(|(status, codes)| (status, failure(status, &codes, problem))));
+    for (status, codes) in by_status {
+        // A call that refuses in its own form has said so.
+        answers.entry(status).or_insert_with(|| failure(status, &codes, problem));
+    }
     answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect::<Map<_, _>>().into()
 }
 

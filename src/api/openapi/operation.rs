@@ -196,6 +196,11 @@ impl Operation {
         self.parameter::<T>(Place::Query, name, meaning).fails(&["invalid_input"])
     }
 
+    /// A parameter of the query that the call reads as it comes, together with those that it does not know.
+    pub fn free_query<T: JsonSchema>(self, name: &'static str, meaning: &'static str) -> Self {
+        self.parameter::<T>(Place::Query, name, meaning)
+    }
+
     /// A header. Each is optional.
     pub fn header<T: JsonSchema>(self, name: &'static str, meaning: &'static str) -> Self {
         self.parameter::<T>(Place::Header, name, meaning)
@@ -251,6 +256,13 @@ impl Operation {
         self
     }
 
+    /// A body of one of these types that the handler reads by itself and answers in its own way; it may be left out.
+    pub fn reads<T: JsonSchema>(mut self, media_types: &'static [&'static str], meaning: &'static str) -> Self {
+        let content = media_types.iter().map(|media_type| (*media_type, schema_of::<T> as SchemaOf)).collect();
+        self.body = Some(RequestBody { required: false, meaning, content, example: None });
+        self
+    }
+
     /// The same body in another form, which the handler tells by the `Content-Type`.
     pub fn or<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
         if let Some(body) = &mut self.body {
@@ -286,6 +298,17 @@ impl Operation {
     /// The answer without a body, 204.
     pub fn answers_nothing(self, meaning: &'static str) -> Self {
         self.answer(204, meaning, None)
+    }
+
+    /// An answer without a body.
+    pub fn answers_with_nothing(self, status: u16, meaning: &'static str) -> Self {
+        self.answer(status, meaning, None)
+    }
+
+    /// Refusals in the form of the call itself, in place of problems.
+    pub fn refuses<T: JsonSchema>(self, statuses: &[u16]) -> Self {
+        let meaning = "It was refused; `code` and `detail` say why, and what to do.";
+        statuses.iter().fold(self, |operation, status| operation.answer(*status, meaning, Some((JSON, schema_of::<T>))))
     }
 
     /// A header of the answer that was named last; it is always there.

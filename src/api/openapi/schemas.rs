@@ -72,6 +72,11 @@ small_schema!(
     {"type": "string", "pattern": r#"^([!#-~]([ -~]{0,253}[!#-~])?|"[!#-~]([ -~]{0,253}[!#-~])?")$"#}
 );
 small_schema!(
+    /// A header whose form is not enforced.
+    AnyHeader,
+    {"type": "string"}
+);
+small_schema!(
     /// Lines of JSON.
     Lines,
     {"type": "string", "contentMediaType": "application/x-ndjson"}

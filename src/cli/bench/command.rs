@@ -64,6 +64,8 @@ pub(in crate::cli) struct BenchArguments {
 pub(super) enum RowGroup {
     /// Durable accepts of single events by 1, 16 and 256 callers
     Accepts,
+    /// Reports of advertisers, and what the action ledger costs the events of platforms
+    Inbound,
     /// Full cycles of single events: accept, sync, render, send, settle
     Cycle,
     /// Full cycles of events accepted in batches of 100

@@ -40,7 +40,7 @@ enum Record {
 pub(super) async fn serve(log: &Path, receiver: SocketAddr) -> anyhow::Result<()> {
     let file = File::options().create_new(true).append(true).open(log).with_context(|| format!("`{}` cannot be created", log.display()))?;
     let (records, waiting) = mpsc::channel();
-    let target = Target { address: receiver, path: "/", key: None };
+    let target = Target { address: receiver, path: "/".into(), key: None };
     let mut senders = Vec::with_capacity(SENDERS);
     for _ in 0..SENDERS {
         let (sender, work) = unbounded_channel();

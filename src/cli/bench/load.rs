@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub address: SocketAddr,
-    pub path: &'static str,
+    pub path: String,
     /// The API key, if it asks for one.
     pub key: Option<String>,
 }
@@ -75,7 +75,7 @@ impl Caller {
 
     /// Posts a JSON body and reads the answer, which must be a success.
     pub async fn post(&mut self, body: Bytes) -> anyhow::Result<()> {
-        let mut request = Request::post(self.target.path).header("host", "bench").header("content-type", "application/json");
+        let mut request = Request::post(self.target.path.as_str()).header("host", "bench").header("content-type", "application/json");
         if let Some(key) = &self.target.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
@@ -139,6 +139,18 @@ pub(super) fn event(account: &str, number: u64, stopwatch: Stopwatch) -> String 
         number = number,
         sent = sent
     )
+}
+
+/// The same about `action`, of another type.
+pub(super) fn event_about(event_type: &str, account: &str, number: u64, action: u64, stopwatch: Stopwatch) -> String {
+    let text = event(account, number, stopwatch).replacen("action.tracked", event_type, 1);
+    text.replacen(&format!("1000.4636.{number}"), &format!("1000.4636.{action}"), 1)
+}
+
+/// A report of a lead on hold, of its own.
+pub(super) fn report(click: &str, number: u64, stopwatch: Stopwatch) -> String {
+    let sent = stopwatch.ns();
+    format!(r#"{{"click_id":"{click}","request_id":"{number}.{sent}","action":"sale","price":21.99,"status":"hold"}}"#)
 }
 
 /// An array of `count` events.

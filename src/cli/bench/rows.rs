@@ -66,6 +66,7 @@ impl<'a> Bench<'a> {
         let (used_before, started) = (MachineUse::so_far()?, SystemClock.instant());
         let rows = match group {
             RowGroup::Accepts => throughput::accepts(&setting).await?,
+            RowGroup::Inbound => throughput::inbound(&setting).await?,
             RowGroup::Cycle => throughput::cycle(&setting).await?,
             RowGroup::Batch => throughput::batch(&setting).await?,
             RowGroup::Latency => responsiveness::latency(&setting).await?,

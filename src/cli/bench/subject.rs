@@ -48,7 +48,7 @@ impl Subject {
         let (address, key) = (ready["address"].as_str().unwrap_or_default(), ready["key"].as_str().unwrap_or_default());
         let client = Client::new(&format!("http://{address}"), key)?;
         client.get("/readyz").await?;
-        let events = Target { address: address.parse()?, path: "/v1/events", key: Some(key.to_owned()) };
+        let events = Target { address: address.parse()?, path: "/v1/events".to_owned(), key: Some(key.to_owned()) };
         Ok(Self { events, child, client, location: format!("{engine}:{}", folder.join("store").display()) })
     }
 
@@ -67,6 +67,22 @@ impl Subject {
         });
         self.client.post("/v1/subscriptions", &subscription).await?;
         Ok(())
+    }
+
+    /// Creates an offer of `advertiser` and a click of `partner` on it; where reports of the click go, and its id.
+    pub async fn offer(&self, advertiser: &str, partner: &str) -> anyhow::Result<(Target, String)> {
+        let actions = json!([{"name": "sale", "model": "percent", "rate": "5", "partner_percent": "80"}]);
+        let offer = json!({
+            "id": "bench", "account": advertiser, "name": "Bench", "landing_url": "https://shop.example/", "currency": "USD", "actions": actions,
+        });
+        self.client.post("/v1/offers", &offer).await?;
+        let key = json!({"account": advertiser, "name": "bench", "per_second": 100_000});
+        let key: Value = self.client.post("/v1/inbound-keys", &key).await?;
+        let click = json!({"account": partner, "offer": "bench", "sub_id1": "w8TnE3kQ5u2Lx0", "ip": "203.0.113.7"});
+        let click: Value = self.client.post("/v1/clicks", &click).await?;
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("the server's answer lacks an id");
+        let path = format!("/{}/s2s", text(&key["key"])?);
+        Ok((Target { address: self.events.address, path, key: None }, text(&click["click_id"])?))
     }
 
     pub fn usage(&self) -> anyhow::Result<Usage> {

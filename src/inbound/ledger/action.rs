@@ -1,5 +1,7 @@
 //! A row of the ledger: where an action stands, and its story.
 
+use std::str::FromStr;
+
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +126,21 @@ impl Standing {
             Self::Locked | Self::Cleared | Self::Paid => "APPROVED",
             Self::Reversed => "REVERSED",
         }
+    }
+}
+
+/// Why a text is no standing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a state of an action; use `pending`, `locked`, `cleared`, `paid` or `reversed`")]
+pub struct StandingError {
+    text: String,
+}
+
+impl FromStr for Standing {
+    type Err = StandingError;
+    fn from_str(text: &str) -> Result<Self, StandingError> {
+        let found = Self::ALL.into_iter().find(|standing| standing.as_str() == text);
+        found.ok_or_else(|| StandingError { text: text.chars().take(40).collect() })
     }
 }
 

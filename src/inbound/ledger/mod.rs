@@ -21,6 +21,6 @@ mod decide;
 #[cfg(test)]
 mod tests;
 
-pub use action::{ActionState, Source, Standing, Step, Story, action_document_id};
+pub use action::{ActionState, Source, Standing, StandingError, Step, Story, action_document_id};
 pub use apply::{ACTION_ID_BYTES_MAX, ActionFact, apply};
 pub use decide::{Decision, LedgerEvent, decide, is_ledger_field};

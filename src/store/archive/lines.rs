@@ -22,7 +22,7 @@ use super::{Archived, ArchivedDelivery, ArchivedEvent, ArchivedKey};
 use crate::attempt::{Attempt, Outcome, ReceivedResponse, SentRequest};
 use crate::clock::Timestamp;
 use crate::delivery::{DeadReason, Delivery, DeliveryState, OrderKey};
-use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey};
+use crate::event::{AccountId, Event, EventData, EventType, IdempotencyKey, NoTraceContext};
 use crate::id::{AttemptId, DeliveryId, EventId, SubscriptionId};
 use crate::store::{ConfigurationKind, ConfigurationRecord, Document, DocumentKind};
 
@@ -147,6 +147,9 @@ struct WireEvent {
     received_at: Timestamp,
     subscriptions: Vec<SubscriptionId>,
     deliveries: Vec<WireDelivery>,
+    /// The `traceparent` with which it was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
     data: Box<RawValue>,
 }
 
@@ -277,12 +280,17 @@ impl WireEvent {
             received_at: event.received_at,
             subscriptions,
             deliveries: deliveries.into_iter().map(WireDelivery::of).collect(),
+            trace: event.data.trace().map(|trace| trace.to_string()),
             data: RawValue::from_string(event.data.text().to_owned()).map_err(|error| error.to_string())?,
         })
     }
 
     fn event(self) -> Result<ArchivedEvent, String> {
         let data = EventData::from_stored(self.data.get().into()).map_err(|error| error.to_string())?;
+        let data = match &self.trace {
+            Some(trace) => data.in_trace(trace.parse().map_err(|error: NoTraceContext| error.to_string())?),
+            None => data,
+        };
         let deliveries = self.deliveries.into_iter().map(|delivery| delivery.delivery(&self.account, &self.event_type));
         Ok(ArchivedEvent {
             deliveries: deliveries.collect::<Result<_, _>>()?,

@@ -141,7 +141,7 @@ impl Ledger {
             occurred_at: occurred_at.unix_ms(),
             received_at: received_at.unix_ms(),
             subscriptions: deliveries.iter().map(|delivery| delivery.subscription.raw().to_be_bytes()).collect(),
-            data: data.text(),
+            data: data.stored(),
         };
         self.put(Tree::Events, &event_key, &record);
         if let Some(key) = &key {

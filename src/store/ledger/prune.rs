@@ -7,17 +7,19 @@
 use super::Decision;
 use super::state::Ledger;
 use crate::clock::Timestamp;
-use crate::event::KeyDigest;
+use crate::event::{AccountId, KeyDigest};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::store::kv::{KeyRange, KvError, Tree};
 use crate::store::layout::{self, MetaName};
 use crate::store::record::{self, DeliveryRecord, EventRecord, KeyRecord, StateRecord};
-use crate::store::{Pruned, StoreError};
+use crate::store::{EventSize, Excess, Pruned, StoreError, Trimmed};
 
 /// Most events one step removes.
 pub(in crate::store) const EVENTS_PER_STEP_MAX: usize = 128;
 /// Most events one step looks at.
 const EVENTS_SEEN_PER_STEP_MAX: usize = 512;
+/// Most events of all accounts one step of [`Ledger::trim`] looks at.
+const TRIM_SEEN_PER_STEP_MAX: usize = 2_048;
 /// Most expired keys one step removes.
 const KEYS_PER_STEP_MAX: usize = 512;
 
@@ -45,8 +47,9 @@ impl Ledger {
                 ended_early = true;
                 break;
             }
-            if self.prune_event(event)? {
+            if let Some(removed) = self.prune_event(event)? {
                 pruned.events += 1;
+                pruned.removed.push(removed);
             }
             self.pruned_up_to = EventId::from_raw(event.raw() + 1);
         }
@@ -61,14 +64,55 @@ impl Ledger {
         Ok(())
     }
 
+    /// One step of removing the oldest events of an account over its limits: up to `limit`, after this one.
+    pub(in crate::store) fn trim(
+        &mut self,
+        account: &AccountId,
+        mut excess: Excess,
+        after: EventId,
+        limit: usize,
+    ) -> Decision<Trimmed, StoreError> {
+        let low = layout::event_key(EventId::from_raw(after.raw().saturating_add(1)));
+        let (mut seen, mut theirs, mut last) = (0, Vec::new(), after);
+        self.overlay.scan(Tree::Events, KeyRange { low: &low, high: None }, &mut |key, value| {
+            let Some(id) = layout::first_id(key).map(EventId::from_raw) else { return std::ops::ControlFlow::Continue(()) };
+            // A damaged record is found and set aside by the verbs that need it.
+            let read = record::decode::<EventRecord<'_>>(Tree::Events, key, value);
+            theirs.extend(read.ok().filter(|record| record.account == account.as_str()).map(|_| id));
+            (seen, last) = (seen + 1, id);
+            if seen < TRIM_SEEN_PER_STEP_MAX { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+        })?;
+        let mut trimmed = Trimmed { removed: Vec::new(), next: (seen == TRIM_SEEN_PER_STEP_MAX).then_some(last) };
+        for id in theirs {
+            if excess == Excess::default() || trimmed.removed.len() == limit {
+                // The next step begins with this one.
+                trimmed.next = Some(EventId::from_raw(id.raw() - 1));
+                break;
+            }
+            if let Some(removed) = self.prune_event(id)? {
+                excess.events = excess.events.saturating_sub(1);
+                excess.bytes = excess.bytes.saturating_sub(removed.bytes);
+                trimmed.removed.push(removed);
+            }
+        }
+        if !trimmed.removed.is_empty() {
+            self.keep_newest_id();
+        }
+        Ok(Ok(trimmed))
+    }
+
     /// Removes an event if nothing of it is undecided.
-    fn prune_event(&mut self, event: EventId) -> Result<bool, KvError> {
+    fn prune_event(&mut self, event: EventId) -> Result<Option<EventSize>, KvError> {
+        let read = self.of_event(event, |record| {
+            let size = record.account.parse().map(|account| EventSize { id: event, account, bytes: record.data.len() as u64 });
+            (record.deliveries(event), size)
+        })?;
         // Damaged and set aside: nothing tells to whom its deliveries were owed.
-        let Some(deliveries) = self.deliveries_of(event)? else { return Ok(false) };
+        let Some((deliveries, Ok(size))) = read else { return Ok(None) };
         let mut decided: Vec<(SubscriptionId, DeliveryId, DeliveryRecord)> = Vec::with_capacity(deliveries.len());
         for (subscription, id) in deliveries {
             match self.read_delivery(subscription, id)? {
-                Some(record) if matches!(record.state, StateRecord::Pending { .. }) => return Ok(false),
+                Some(record) if matches!(record.state, StateRecord::Pending { .. }) => return Ok(None),
                 Some(record) => decided.push((subscription, id, record)),
                 None => {}
             }
@@ -82,7 +126,7 @@ impl Ledger {
         }
         self.overlay.remove(Tree::Events, layout::event_key(event));
         self.parts.cache.remove(event);
-        Ok(true)
+        Ok(Some(size))
     }
 
     /// Removes these events with all that hangs on them and their keys, but those of which something is
@@ -91,7 +135,7 @@ impl Ledger {
         let mut removed = 0;
         for &event in events {
             let key = self.key_of(event)?;
-            if !self.prune_event(event)? {
+            if self.prune_event(event)?.is_none() {
                 continue;
             }
             removed += 1;

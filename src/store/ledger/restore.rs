@@ -76,7 +76,7 @@ impl Ledger {
             occurred_at: event.occurred_at.unix_ms(),
             received_at: event.received_at.unix_ms(),
             subscriptions: archived.subscriptions.iter().map(|subscription| subscription.raw().to_be_bytes()).collect(),
-            data: event.data.text(),
+            data: event.data.stored(),
         };
         self.put(Tree::Events, &key, &record);
         self.ids.raise(event.id.raw());

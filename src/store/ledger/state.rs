@@ -170,6 +170,11 @@ impl Ledger {
         }
     }
 
+    /// Makes every later id come after this one.
+    pub(in crate::store) fn raise_ids(&mut self, known: u128) {
+        self.ids.raise(known);
+    }
+
     /// Hands out the present batch, with what it does to the counts beside it. Either [`Self::keep`] or
     /// [`Self::begin_anew`] must follow: it was written, or it was not.
     pub(in crate::store) fn decided(&mut self) -> (Batch, Vec<CountChange>) {
@@ -355,10 +360,15 @@ impl Ledger {
 
     /// The deliveries of an event with their subscriptions, by number; none if the event is not there.
     pub(super) fn deliveries_of(&mut self, event: EventId) -> Result<Option<Vec<(SubscriptionId, DeliveryId)>>, KvError> {
+        self.of_event(event, |record| record.deliveries(event))
+    }
+
+    /// What `take` takes from the record of an event.
+    pub(super) fn of_event<T>(&mut self, event: EventId, take: impl FnOnce(&EventRecord<'_>) -> T) -> Result<Option<T>, KvError> {
         let key = layout::event_key(event);
         let Some(value) = self.overlay.get(Tree::Events, &key)? else { return Ok(None) };
         match record::decode::<EventRecord<'_>>(Tree::Events, &key, &value) {
-            Ok(record) => Ok(Some(record.deliveries(event))),
+            Ok(record) => Ok(Some(take(&record))),
             Err(error) => {
                 self.repair(Tree::Events, &key, value, error)?;
                 Ok(None)

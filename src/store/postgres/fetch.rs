@@ -80,6 +80,7 @@ pub(super) async fn fetch(session: &Session, needs: &[Need], known: &Known) -> R
     if !orders.0.is_empty() {
         reads.push(lock_orders(session, &orders.0, &orders.1).boxed());
         reads.push(read_orders(session, orders, known).boxed());
+        reads.push(read_newest_of_orders(session, &orders.0, &orders.1, known).boxed());
     }
     if !keys.is_empty() {
         reads.push(read_keys(session, keys, known).boxed());
@@ -198,6 +199,18 @@ async fn read_orders(
         let record = |(delivery, due_at)| order_row(id, &key, DeliveryId::from_raw(delivery), due_at);
         known.set_first(Tree::Order, layout::order_prefix(id, &key).to_vec(), rows.into_iter().map(record).collect(), whole);
     }
+    Ok(())
+}
+
+/// Orders go by ids, and another node may be ahead with its own: what is accepted now comes after all that
+/// were accepted for the same orders before.
+async fn read_newest_of_orders(session: &Session, subscriptions: &[Id], orders: &[Id], known: &Known) -> Result<(), Fault> {
+    let statement = "SELECT last.delivery FROM unnest($1::uuid[], $2::uuid[]) AS asked (subscription, order_key) \
+         CROSS JOIN LATERAL (SELECT delivery FROM postrider.orders \
+           WHERE subscription = asked.subscription AND order_key = asked.order_key ORDER BY delivery DESC LIMIT 1) AS last \
+         ORDER BY last.delivery DESC LIMIT 1";
+    let rows = session.query(statement, &[(&subscriptions, Type::UUID_ARRAY), (&orders, Type::UUID_ARRAY)]).await?;
+    rows.iter().for_each(|row| known.see_id(raw(row, 0)));
     Ok(())
 }
 

@@ -33,6 +33,7 @@ struct Content {
     records: HashMap<(Tree, Vec<u8>), Option<Vec<u8>>>,
     spans: HashMap<(Tree, Vec<u8>), Span>,
     missing: BTreeSet<Need>,
+    newest: u128,
 }
 
 /// The first rows of a range.
@@ -56,6 +57,17 @@ impl Known {
     /// Notes the first rows of a range.
     pub(super) fn set_first(&self, tree: Tree, prefix: Vec<u8>, rows: Vec<KnownRow>, whole: bool) {
         self.content().spans.insert((tree, prefix), Span { rows, whole });
+    }
+
+    /// Notes a raw id that must come before every one that is given for this group.
+    pub(super) fn see_id(&self, raw: u128) {
+        let mut content = self.content();
+        content.newest = content.newest.max(raw);
+    }
+
+    /// The newest raw id that was noted.
+    pub(super) fn newest(&self) -> u128 {
+        self.content().newest
     }
 
     /// Whether a record was found.

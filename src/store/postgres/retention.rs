@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::fault::Fault;
 use super::partitions::{Day, PARTITIONED};
-use super::questions::after_deliveries_of;
+use super::questions::{after_deliveries_of, readable};
 use super::rows::{DELIVERY, delivery_record};
 use super::session::{Readers, Session};
 use super::wire::{Id, Param, raw};
@@ -18,13 +18,15 @@ use crate::clock::Timestamp;
 use crate::event::{AccountId, IdempotencyKey};
 use crate::id::{EventId, SubscriptionId};
 use crate::store::ledger::{Balance, CountChange};
-use crate::store::record::StateRecord;
-use crate::store::{Pruned, StoreError, layout};
+use crate::store::record::{BadRecord, StateRecord};
+use crate::store::{EventSize, Excess, Pruned, StoreError, Trimmed, layout};
 
 use super::write::send_counts;
 
 /// Most events one step removes, and looks at.
 const EVENTS_PER_STEP_MAX: usize = 512;
+/// Most events of all accounts one step of trimming looks at.
+const TRIM_SEEN_PER_STEP_MAX: i64 = 2_048;
 /// Most expired keys one step removes.
 const KEYS_PER_STEP_MAX: i64 = 2_048;
 /// How often a step is tried that other transactions get in the way of.
@@ -39,8 +41,11 @@ pub(super) struct Retention {
 }
 
 /// What a step did.
+#[derive(Default)]
 struct Step {
     removed: usize,
+    /// What was removed, where it was looked at one by one.
+    events: Vec<EventSize>,
     /// Whether it was ended by its bounds.
     more: bool,
     up_to: u128,
@@ -53,6 +58,8 @@ enum Task<'a> {
     DropDay(Day),
     /// Looks at events from `low` on, below `high`, and removes up to `limit` of them.
     Step { low: u128, high: u128, limit: usize },
+    /// Removes the oldest events of an account that is over its limits.
+    Trim { account: &'a AccountId, excess: Excess, after: u128, limit: usize },
     /// Removes these events with their keys.
     Remove(&'a [Id]),
     /// Removes keys that expired by then.
@@ -92,12 +99,26 @@ impl Retention {
             let step = do_patiently(readers, &Task::Step { low, high, limit: limit_left }, slot).await?;
             *self.up_to.lock().unwrap_or_else(PoisonError::into_inner) = step.up_to;
             pruned.events += step.removed;
+            pruned.removed.extend(step.events);
             pruned.more = step.more;
             if !step.more || pruned.events >= limit {
                 return Ok(pruned);
             }
         }
     }
+}
+
+/// One step of removing the oldest events of an account that is over its limits.
+pub(super) async fn trim(
+    readers: &Readers,
+    slot: i16,
+    (account, excess): (&AccountId, Excess),
+    after: EventId,
+    limit: usize,
+) -> Result<Trimmed, StoreError> {
+    let task = Task::Trim { account, excess, after: after.raw(), limit: limit.min(EVENTS_PER_STEP_MAX) };
+    let step = do_patiently(readers, &task, slot).await?;
+    Ok(Trimmed { removed: step.events, next: step.more.then(|| EventId::from_raw(step.up_to)) })
 }
 
 /// Removes these events with all that hangs on them and their keys, but those of which something is
@@ -135,6 +156,7 @@ async fn do_once(session: &Session, task: &Task<'_>, slot: i16) -> Result<Step, 
     let step = match task {
         Task::DropDay(day) => drop_day(session, *day, slot).await?,
         Task::Step { low, high, limit } => prune_step(session, *low, *high, *limit, slot).await?,
+        Task::Trim { account, excess, after, limit } => trim_step(session, (account, *excess), *after, *limit, slot).await?,
         Task::Remove(events) => remove_named(session, events, slot).await?,
         Task::Keys { until } => prune_keys(session, *until).await?,
     };
@@ -154,18 +176,19 @@ async fn remove_named(session: &Session, events: &[Id], slot: i16) -> Result<Ste
         }
     }
     let gone = remove_decided(session, events, slot).await?;
-    let (gone_events, digests): (Vec<Id>, Vec<Id>) = gone.iter().filter_map(|event| Some((*event, *keys.get(event)?))).unzip();
+    let with_key = |event: &EventSize| Some((Id(event.id.raw()), *keys.get(&Id(event.id.raw()))?));
+    let (gone_events, digests): (Vec<Id>, Vec<Id>) = gone.iter().filter_map(with_key).unzip();
     let statement = "DELETE FROM postrider.keys USING unnest($1::uuid[], $2::uuid[]) AS gone (event, digest) \
          WHERE keys.digest = gone.digest AND keys.event = gone.event";
     session.query(statement, &[(&gone_events, Type::UUID_ARRAY), (&digests, Type::UUID_ARRAY)]).await?;
-    Ok(Step { removed: gone.len(), more: false, up_to: 0 })
+    Ok(Step { removed: gone.len(), ..Step::default() })
 }
 
 async fn prune_keys(session: &Session, until: i64) -> Result<Step, Fault> {
     let statement = "DELETE FROM postrider.keys WHERE digest IN \
            (SELECT digest FROM postrider.keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1";
     let removed = session.query(statement, &[(&until, Type::INT8), (&KEYS_PER_STEP_MAX, Type::INT8)]).await?.len();
-    Ok(Step { removed, more: i64::try_from(removed).unwrap_or(i64::MAX) == KEYS_PER_STEP_MAX, up_to: 0 })
+    Ok(Step { removed, more: i64::try_from(removed).unwrap_or(i64::MAX) == KEYS_PER_STEP_MAX, ..Step::default() })
 }
 
 /// The days all of which lies before this moment and that have partitions, oldest first.
@@ -187,7 +210,7 @@ async fn drop_day(session: &Session, day: Day, slot: i16) -> Result<Step, Fault>
     // Nobody may revive one meanwhile.
     session.run(&format!("LOCK TABLE postrider.{deliveries} IN SHARE ROW EXCLUSIVE MODE")).await?;
     if !session.query(&format!("SELECT 1 FROM postrider.{deliveries} WHERE state = 0 LIMIT 1"), &[]).await?.is_empty() {
-        return Ok(Step { removed: 0, more: false, up_to: 0 });
+        return Ok(Step::default());
     }
     keep_newest_id(session).await?;
     let statement = format!(
@@ -208,7 +231,7 @@ async fn drop_day(session: &Session, day: Day, slot: i16) -> Result<Step, Fault>
     }
     remove_empty_counts(session).await?;
     let removed = events.first().map_or(0, |row| usize::try_from(row.get::<_, i64>(0)).unwrap_or_default());
-    Ok(Step { removed, more: false, up_to: 0 })
+    Ok(Step { removed, ..Step::default() })
 }
 
 /// Looks at the next events and removes up to `limit` of them.
@@ -230,8 +253,42 @@ async fn prune_step(session: &Session, low: u128, high: u128, limit: usize, slot
         }
         up_to = event.0 + 1;
     }
-    let removed = remove_decided(session, &wanted, slot).await?.len();
-    Ok(Step { removed, more: ended_early, up_to: if ended_early { up_to } else { 0 } })
+    let events = remove_decided(session, &wanted, slot).await?;
+    Ok(Step { removed: events.len(), events, more: ended_early, up_to: if ended_early { up_to } else { 0 } })
+}
+
+/// Looks at the events after `after`, and removes those of the account that are decided, oldest first, up to
+/// `limit` and to what is too much. It is to be gone on after `up_to` if there is more.
+async fn trim_step(
+    session: &Session,
+    (account, mut excess): (&AccountId, Excess),
+    after: u128,
+    limit: usize,
+    slot: i16,
+) -> Result<Step, Fault> {
+    let statement = "SELECT id, account = $1, octet_length(data)::bigint FROM postrider.events WHERE id > $2 ORDER BY id LIMIT $3";
+    let (name, after_id) = (account.as_str(), Id(after));
+    let values: [Param<'_>; 3] = [(&name, Type::TEXT), (&after_id, Type::UUID), (&TRIM_SEEN_PER_STEP_MAX, Type::INT8)];
+    let rows = session.query(statement, &values).await?;
+    let seen: Vec<Id> = rows.iter().map(|row| row.get(0)).collect();
+    let undecided = undecided_of(session, &seen).await?;
+    let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) == TRIM_SEEN_PER_STEP_MAX;
+    let (mut wanted, mut up_to) = (Vec::new(), full.then(|| seen.last().map_or(after, |last| last.0)));
+    for row in rows.iter().filter(|row| row.get(1)) {
+        let event: Id = row.get(0);
+        if excess == Excess::default() || wanted.len() == limit {
+            // The next step begins with this one.
+            up_to = Some(event.0 - 1);
+            break;
+        }
+        if !undecided.contains(&event) {
+            excess.events = excess.events.saturating_sub(1);
+            excess.bytes = excess.bytes.saturating_sub(u64::try_from(row.get::<_, i64>(2)).unwrap_or_default());
+            wanted.push(event);
+        }
+    }
+    let events = remove_decided(session, &wanted, slot).await?;
+    Ok(Step { removed: events.len(), events, more: up_to.is_some(), up_to: up_to.unwrap_or_default() })
 }
 
 /// Those of these events, which follow on each other, of which something is undecided.
@@ -248,7 +305,7 @@ fn event_of(delivery: Id) -> Id {
 }
 
 /// Removes those of the events of which nothing is undecided, with deliveries and attempts; answers which.
-async fn remove_decided(session: &Session, events: &[Id], slot: i16) -> Result<Vec<Id>, Fault> {
+async fn remove_decided(session: &Session, events: &[Id], slot: i16) -> Result<Vec<EventSize>, Fault> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -289,9 +346,17 @@ async fn remove_decided(session: &Session, events: &[Id], slot: i16) -> Result<V
     session.query("DELETE FROM postrider.attempts WHERE delivery = ANY ($1)", &[(&gone_deliveries, Type::UUID_ARRAY)]).await?;
     session.query("DELETE FROM postrider.deliveries WHERE id = ANY ($1)", &[(&gone_deliveries, Type::UUID_ARRAY)]).await?;
     let gone: Vec<Id> = events.iter().filter(|event| !undecided.contains(event)).copied().collect();
-    let rows = session.query("DELETE FROM postrider.events WHERE id = ANY ($1) RETURNING id", &[(&gone, Type::UUID_ARRAY)]).await?;
+    let statement = "DELETE FROM postrider.events WHERE id = ANY ($1) RETURNING id, account, octet_length(data)::bigint";
+    let rows = session.query(statement, &[(&gone, Type::UUID_ARRAY)]).await?;
     remove_empty_counts(session).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let size = |row: &tokio_postgres::Row| {
+        let bytes = u64::try_from(row.get::<_, i64>(2)).unwrap_or_default();
+        let account = row.get::<_, &str>(1).parse().map_err(|_| BadRecord::Content)?;
+        Ok(EventSize { id: EventId::from_raw(raw(row, 0)), account, bytes })
+    };
+    let mut sizes = readable(&rows, size);
+    sizes.sort_unstable_by_key(|event| event.id);
+    Ok(sizes)
 }
 
 /// Removes the counts of subscriptions of which nothing is left, as far as one slot tells.

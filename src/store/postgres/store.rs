@@ -19,14 +19,14 @@ use super::lanes::PostgresLeases;
 use super::leases::Leases;
 use super::node::Node;
 use super::opening::{Opened, Opening};
-use super::retention::{Retention, remove_events};
+use super::retention::{Retention, remove_events, trim};
 use super::session::{Connector, Readers};
 use super::write::is_decided_by;
 use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::cluster::{Epoch, LaneLeases};
 use crate::delivery::Delivery;
-use crate::event::Event;
+use crate::event::{AccountId, Event};
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 use crate::store::archive::{ArchivePage, ArchivePlace, Archived};
 use crate::store::cache::EventCache;
@@ -34,9 +34,9 @@ use crate::store::kv::Tree;
 use crate::store::ledger::{Decision, Ledger};
 use crate::store::{
     AcceptError, Accepted, ChangeError, CheckReport, CommitNotices, ConfigurationChange, ConfigurationKind, ConfigurationRecord,
-    ConfigureError, DecidedQuery, DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Lease, Make,
-    NewEvent, OpenError, Page, Pruned, RecordQuery, Revision, Revival, Settlement, Store, StoreError, StoreOptions, SubscriptionCounts,
-    layout,
+    ConfigureError, DecidedQuery, DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Excess, Lease,
+    Make, NewEvent, OpenError, Page, Pruned, RecordQuery, Revision, Revival, Settlement, Store, StoreError, StoreOptions,
+    SubscriptionCounts, Trimmed, layout,
 };
 
 /// Most deliveries that one step of [`Store::end_deliveries`] ends.
@@ -414,6 +414,12 @@ impl Store for PostgresStore {
             self.cache.clear();
         }
         Ok(pruned)
+    }
+
+    async fn trim(&self, account: &AccountId, excess: Excess, after: EventId, limit: usize) -> Result<Trimmed, StoreError> {
+        let trimmed = trim(&self.readers, self.node.slot(), (account, excess), after, limit).await?;
+        trimmed.removed.iter().for_each(|event| self.cache.remove(event.id));
+        Ok(trimmed)
     }
 
     async fn remove_events(&self, events: Vec<EventId>) -> Result<usize, StoreError> {

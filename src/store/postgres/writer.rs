@@ -346,6 +346,7 @@ impl Writer {
         fetched?;
         for _ in 0..ROUNDS_MAX {
             self.ledger.begin_anew(known.clone());
+            self.ledger.raise_ids(known.newest());
             for job in &mut *group {
                 // It stops where a row is missing, of which `known` has taken note.
                 let _ = job.change.decide(&mut self.ledger, revision);

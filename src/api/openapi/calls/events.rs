@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::super::operation::{Operation, Tag};
-use super::super::schemas::{KeyHeader, Lines, OneOf};
+use super::super::schemas::{AnyHeader, KeyHeader, Lines, OneOf};
 use crate::api::events::{AcceptedBody, AcceptedMany, EVENTS_MAX, EventBody, EventJson};
 use crate::clock::Timestamp;
 use crate::delivery::StateName;
@@ -87,6 +87,10 @@ pub(in crate::api) fn create() -> Operation {
         .header::<KeyHeader>(
             "Idempotency-Key",
             "The key of a single event, as a quoted string or bare; over several, item n (from 0) gets `<header>/<n>`.",
+        )
+        .header::<AnyHeader>(
+            "traceparent",
+            "The trace in which it happened (W3C Trace Context); kept with the events and passed on to receivers that ask for it.",
         )
         .takes::<NewEvents>("What happened.")
         .or::<Lines>("application/x-ndjson")

@@ -28,7 +28,7 @@ const NS_PER_MS: f64 = 1e6;
 pub(super) async fn latency(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     let receiver = Receiver::start(setting.stopwatch).await?;
     let (child, address) = setting.featureless(receiver.address).await?;
-    let mut featureless = one_at_a_time(setting, &Target { address, path: "/", key: None }, &receiver).await?;
+    let mut featureless = one_at_a_time(setting, &Target { address, path: "/".into(), key: None }, &receiver).await?;
     drop(child);
 
     let receiver = Receiver::start(setting.stopwatch).await?;

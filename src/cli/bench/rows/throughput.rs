@@ -6,7 +6,7 @@ use anyhow::bail;
 use bytes::Bytes;
 
 use super::{ARRIVAL_PATIENCE, Setting, cpu_each, path_text};
-use crate::cli::bench::load::{self, Load, Target, call};
+use crate::cli::bench::load::{self, Called, Load, Target, call};
 use crate::cli::bench::receiver::Receiver;
 use crate::cli::bench::report::{Goal, Row, Unit};
 use crate::cli::bench::subject::Subject;
@@ -14,6 +14,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// Callers of the rows about full cycles.
 const CALLERS: usize = 64;
+/// Callers of the rows about reports and the ledger.
+const INBOUND_CALLERS: usize = 256;
 /// Events in one call of the row `batch`.
 const BATCH: u64 = 100;
 /// Time limit of a call to a receiver; the server's default.
@@ -63,12 +65,55 @@ pub(super) async fn accepts(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+pub(super) async fn inbound(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
+    let server = setting.server("server").await?;
+    for account in ["partner", "advertiser"] {
+        server.create_account(account).await?;
+    }
+    server.subscribe("partner", "http://127.0.0.1:9/", "paused", TIMEOUT).await?;
+    let (reports, click) = server.offer("advertiser", "partner").await?;
+    let stopwatch = setting.stopwatch;
+    let event = |event_type: &'static str, actions: u64| {
+        move |number: u64| Bytes::from(load::event_about(event_type, "partner", number, number % actions, stopwatch))
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    let mut measured = |what: &str, called: Called, cpu: f64, base: Option<f64>| {
+        let row = Row::new(format!("256 callers: {what}"), called.per_second(), Unit::PerSecond).cpu_us(cpu);
+        rows.push(match base {
+            Some(base) => row.against("events about no action", base),
+            None => row,
+        });
+        called.per_second()
+    };
+    let load = Load::closed(INBOUND_CALLERS, setting.plan.time);
+    // An event that is owed to nobody and in no ledger; the same in the ledger, as a new action and as one of a thousand.
+    let mut base = None;
+    for (what, event_type, actions) in [
+        ("events about no action", "click.recorded", u64::MAX),
+        ("events, each about a new action", "action.locked", u64::MAX),
+        ("events about 1,000 actions", "action.paid", 1_000),
+    ] {
+        let cpu_before = server.usage()?.cpu;
+        let called = call(&server.events, load, event(event_type, actions)).await?;
+        let rate = measured(what, called, cpu_each(cpu_before, server.usage()?.cpu, called.calls), base);
+        base = base.or(Some(rate));
+    }
+    let cpu_before = server.usage()?.cpu;
+    let called = call(&reports, load, move |number| load::report(&click, number, stopwatch).into()).await?;
+    measured("reports of new leads, 1 delivery each", called, cpu_each(cpu_before, server.usage()?.cpu, called.calls), base);
+    let kept = server.stop().await?.waiting;
+    if kept != called.calls {
+        bail!("{} reports were answered and {kept} deliveries are in the store", called.calls);
+    }
+    Ok(rows)
+}
+
 pub(super) async fn cycle(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     let receiver = Receiver::start(setting.stopwatch).await?;
     let stopwatch = setting.stopwatch;
     let one = move |number| Bytes::from(load::event("cycle", number, stopwatch));
     let (child, address) = setting.featureless(receiver.address).await?;
-    let target = Target { address, path: "/", key: None };
+    let target = Target { address, path: "/".into(), key: None };
     let started = SystemClock.instant();
     let called = call(&target, Load::closed(CALLERS, setting.plan.time), one).await?;
     receiver.wait_for(called.calls, ARRIVAL_PATIENCE).await?;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { leavesGap, merge } from "./delivery-pages";
+import { leavesGap, merge } from "./pages";
 
 const rows = (...ids: string[]) => ids.map((id) => ({ id }));
 const ids = (list: { id: string }[]) => list.map((row) => row.id).join("");
