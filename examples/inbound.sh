@@ -6,30 +6,7 @@
 # It starts a server and a receiver of its own on free ports, in a temporary folder, and stops them at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=${1:-target/release/postrider}
-[ -x "$program" ] || { echo "there is no program at $program; build it with \`cargo build --release\`, or name another" >&2; exit 2; }
-
-folder=$(mktemp -d)
-pids=()
-stop() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap stop EXIT
-
-say() { printf '\n# %s\n' "$1"; }
-
-# The port that a program reports on its standard error.
-port_in() { # file, words before the address
-  for _ in $(seq 200); do
-    found=$(sed -n "s|.*$2[^0-9]*127\.0\.0\.1:\([0-9]*\).*|\1|p" "$1" | head -n 1)
-    [ -n "$found" ] && { echo "$found"; return; }
-    sleep 0.1
-  done
-  cat "$1" >&2
-  return 1
-}
+. examples/tour_setup.sh
 
 # The text of a field in a JSON object.
 field() { sed -n "s|.*\"$1\":\"\([^\"]*\)\".*|\1|p" | head -n 1; }

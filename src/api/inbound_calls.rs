@@ -15,6 +15,11 @@ use crate::queue::InboundCallQuery;
 const KNOWN: [&str; 13] =
     ["account", "offer", "result", "code", "status", "request_id", "lead", "click", "address", "since", "until", "limit", "cursor"];
 
+fn http_status(text: &str) -> Result<u16, ApiError> {
+    let status = text.parse().ok().filter(|status| (100..=599).contains(status));
+    status.ok_or_else(|| invalid_parameter("status", "use an HTTP status, 100 to 599"))
+}
+
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery(query): RawQuery) -> Result<impl IntoResponse, ApiError> {
     let parameters = Parameters::read(query.as_deref(), &KNOWN)?;
     let account = caller.narrow(&state.queue.registry(), parameters.parse("account")?);
@@ -24,7 +29,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, RawQuery
         offer: parameters.parse("offer")?,
         result: parameters.get("result").map(result_named).transpose()?,
         code: text("code"),
-        status: parameters.parse("status")?,
+        status: parameters.get("status").map(http_status).transpose()?,
         request_id: text("request_id"),
         lead: text("lead"),
         click: text("click"),

@@ -18,6 +18,8 @@ pub(super) const LIMIT_DEFAULT: usize = 50;
 pub(super) const LIMIT_MAX: usize = 200;
 /// Most parameters of one call.
 const PARAMETERS_MAX: usize = 50;
+/// Most values of one parameter.
+pub(super) const VALUES_MAX: usize = 20;
 
 /// A page of a list.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -124,6 +126,12 @@ impl Parameters {
         }
         if let Some((name, _)) = pairs.iter().find(|(name, value)| value.is_empty() && !name.contains('.')) {
             return Err(invalid_parameter(name, "it has no value; give it one, or leave it out"));
+        }
+        for (name, _) in &pairs {
+            let given = pairs.iter().filter(|(other, _)| other == name).count();
+            if given > VALUES_MAX {
+                return Err(invalid_parameter(name, &format!("it is given {given} times; at most {VALUES_MAX} are looked for at once")));
+            }
         }
         Ok(Self(pairs))
     }

@@ -186,6 +186,7 @@ async fn h14_filters_and_parameters_are_values_and_nothing_more() {
     let many: Vec<_> = (0..51).map(|number| format!("data.F{number}=1")).collect();
     let table = [
         (many.join("&"), "too_many_parameters"),
+        (["type=action.tracked"; 21].join("&"), "invalid_parameter"),
         ("account=%27%3B+DROP".to_owned(), "invalid_parameter"),
         ("type=..%2f..".to_owned(), "invalid_parameter"),
         ("since=yesterday".to_owned(), "invalid_parameter"),

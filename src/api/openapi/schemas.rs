@@ -12,6 +12,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
+use crate::api::page::VALUES_MAX;
+
 /// Where named schemas stand in the document.
 const PLACE: &str = "#/components/schemas/";
 
@@ -96,7 +98,7 @@ impl<T: JsonSchema> JsonSchema for OneOf<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         // Fewer than all parameters of a call together may be.
-        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1, "maxItems": 20})
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1, "maxItems": VALUES_MAX})
     }
 }
 
