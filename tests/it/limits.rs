@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::clock::{Clock, ScriptedClock, Timestamp};
+use postrider::cluster::Turn;
 use postrider::event::EventData;
 use postrider::id::EventId;
 use postrider::queue::{Account, AccountLimits, Actor, EventQuery, IncomingEvent, Queue, RetentionSettings, sweep};
@@ -58,7 +59,7 @@ fn sweeping(queue: &Arc<Queue>, per_account: AccountLimits) -> tokio::task::Join
         per_account,
         interval,
     };
-    tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(settings).subscribe()))
+    tokio::spawn(sweep(queue.clone(), tokio::sync::watch::Sender::new(settings).subscribe(), Turn::always()))
 }
 
 async fn limit(queue: &Queue, account: &str, limits: AccountLimits) {

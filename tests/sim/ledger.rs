@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::clock::{Clock, SystemClock, Timestamp};
+use postrider::cluster::Turn;
 use postrider::dispatcher::{Dispatcher, DispatcherSettings};
 use postrider::event::{Event, EventData};
 use postrider::id::EventId;
@@ -329,7 +330,7 @@ async fn old_actions_are_removed_with_all_that_finds_them() {
         interval: Duration::from_secs(3_600),
     };
     let (_settings, settings) = watch::channel(retention);
-    let sweeping = tokio::spawn(sweep(world.queue.clone(), settings));
+    let sweeping = tokio::spawn(sweep(world.queue.clone(), settings, Turn::always()));
     let record = async |lead: u128, word: &str| {
         let report = Report { at: world.now(), ..report(lead, word, Some("1")) };
         world.queue.record_report(&report, log(&report)).await.unwrap();

@@ -11,14 +11,14 @@ use postrider::attempt::Attempt;
 use postrider::clock::Timestamp;
 use postrider::cluster::{Claim, Epoch, LaneLeases, LeaseError, MemoryLeases, Node, NodeReport};
 use postrider::delivery::{Delivery, DeliveryState, Next};
-use postrider::event::Event;
+use postrider::event::{AccountId, Event};
 use postrider::id::{DeliveryId, EventId, NodeId, SubscriptionId};
 use postrider::rng::{Rng, SeededRng, mix};
 use postrider::store::archive::{ArchivePage, ArchivePlace, Archived};
 use postrider::store::{
     AcceptError, Accepted, ChangeError, CheckReport, CommitNotices, ConfigurationChange, ConfigurationRecord, ConfigureError, DecidedQuery,
-    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, LaneNotice, Lease, NewEvent, Page, Pruned,
-    RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts,
+    DeliveryQuery, Document, DocumentChange, DocumentKind, DocumentQuery, DuePage, EventQuery, Excess, LaneNotice, Lease, NewEvent, Page,
+    Pruned, RecordQuery, Revival, Settlement, Store, StoreError, SubscriptionCounts, Trimmed,
 };
 use tokio::sync::watch;
 
@@ -227,6 +227,10 @@ impl Store for NodeStore {
 
     async fn decided(&self, query: &DecidedQuery) -> Result<Page<DeliveryId>, StoreError> {
         self.go(self.shared.store.decided(query)).await
+    }
+
+    async fn trim(&self, account: &AccountId, excess: Excess, after: EventId, limit: usize) -> Result<Trimmed, StoreError> {
+        self.go(self.shared.store.trim(account, excess, after, limit)).await
     }
 
     async fn end_deliveries(&self, lane: SubscriptionId, at: Timestamp, limit: usize) -> Result<usize, StoreError> {
