@@ -13,7 +13,7 @@ use crate::database::Database;
 
 async fn running(database: &Database) -> Running {
     let url = database.url.clone();
-    Running::with(|settings| settings.store = url).await
+    Running::with(|settings| settings.store = url.into()).await
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
@@ -51,7 +51,7 @@ async fn an_event_is_delivered_retried_and_replayed() {
     assert_eq!(running.attempts(&delivery, 3).await["attempt_log"][2]["outcome"], "delivered");
     // Everything is there after a restart, from nothing but the database.
     let url = database.url.clone();
-    let running = running.restart(|settings| settings.store = url).await;
+    let running = running.restart(|settings| settings.store = url.into()).await;
     let shown = running.client.get(&format!("/v1/deliveries/{delivery}")).await.json();
     assert_eq!((shown["attempts"].as_u64(), &shown["state"]), (Some(3), &json!("delivered")));
     assert_eq!(running.client.get(&format!("/v1/subscriptions/{id}")).await.status, 200);
@@ -121,7 +121,7 @@ fn said(output: &Output) -> String {
 async fn a_store_moves_to_postgres_and_back() {
     let (database, folder) = (Database::create(), tempfile::tempdir().unwrap());
     let data = folder.path().join("data");
-    let running = Running::with(|settings| settings.store = format!("sled:{}", data.display())).await;
+    let running = Running::with(|settings| settings.store = format!("sled:{}", data.display()).into()).await;
     running.subscribe("http://127.0.0.1:9/x?id={ActionId}", json!({"state": "paused"})).await;
     for number in 0..30 {
         running.emit(json!({"ActionId": number.to_string(), "Payout": 1.50})).await;
@@ -144,7 +144,7 @@ async fn a_store_moves_to_postgres_and_back() {
     }
     let url = database.url.clone();
     // In the folder that holds the master key.
-    let running = Running::on(data_folder, |settings| settings.store = url).await;
+    let running = Running::on(data_folder, |settings| settings.store = url.into()).await;
     assert_eq!(running.client.get("/v1/deliveries?limit=200").await.json()["data"], before);
     running.server.stop().await.unwrap();
 }
