@@ -548,9 +548,17 @@ fn heartbeat(pulse: &Pulse, notifier: Option<&Arc<Notifier>>, clock: &Arc<dyn Cl
 /// Tells systemd in a line how it goes.
 async fn tell_status(queue: Arc<Queue>, notifier: Arc<Notifier>) {
     loop {
-        let Ok(counts) = queue.counts().await else { return };
-        let waiting: u64 = counts.iter().map(|counts| counts.counts.waiting).sum();
-        notifier.status(&format!("{waiting} waiting, {} in flight, {} failing", queue.in_flight().count(), queue.failing()));
+        let (in_flight, failing) = (queue.in_flight().count(), queue.failing());
+        match queue.counts().await {
+            Ok(counts) => {
+                let waiting: u64 = counts.iter().map(|counts| counts.counts.waiting).sum();
+                notifier.status(&format!("{waiting} waiting, {in_flight} in flight, {failing} failing"));
+            }
+            Err(StoreError::Unavailable { .. }) => {
+                notifier.status(&format!("the database is away, {in_flight} in flight, {failing} failing"));
+            }
+            Err(_) => return,
+        }
         tokio::time::sleep(STATUS_INTERVAL).await;
     }
 }

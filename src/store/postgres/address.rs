@@ -91,28 +91,28 @@ impl Address {
         if !rest.is_empty() {
             url.query_pairs_mut().extend_pairs(rest);
         }
-        let mut configs = vec![config(&url, passwords)?];
-        if let Some(listen) = listen {
-            configs.push(config(&elsewhere(url, &listen)?, passwords)?);
-        }
+        let mut config = driver_config(&url, passwords)?;
+        let mut listening = match listen {
+            Some(listen) => Some(driver_config(&elsewhere(url, &listen)?, passwords)?),
+            None => None,
+        };
         let tls = match mode.as_deref() {
-            None if configs.iter().all(is_here) => Tls::Off,
+            None if is_here(&config) && listening.as_ref().is_none_or(is_here) => Tls::Off,
             Some("disable") => Tls::Off,
             None | Some("require" | "verify-ca" | "verify-full") => Tls::Checked(authority),
             Some(other) => {
                 return Err(AddressError::wrong(format!("`sslmode={other}` is not known; `disable` and `verify-full` are")));
             }
         };
-        for config in &mut configs {
+        for config in [&mut config].into_iter().chain(&mut listening) {
             config.ssl_mode(if tls == Tls::Off { SslMode::Disable } else { SslMode::Require });
         }
-        let listening = configs.pop().filter(|_| !configs.is_empty());
-        Ok(Self { config: configs.remove(0), listening, tls, shown: masked(text) })
+        Ok(Self { config, listening, tls, shown: masked(text) })
     }
 }
 
 /// What the driver is told, without TLS.
-fn config(url: &Url, passwords: &PasswordSources) -> Result<Config, AddressError> {
+fn driver_config(url: &Url, passwords: &PasswordSources) -> Result<Config, AddressError> {
     let mut config: Config = url.as_str().parse().map_err(|error: tokio_postgres::Error| AddressError::wrong(error.to_string()))?;
     let host = match config.get_hosts().first() {
         None => return Err(AddressError::wrong("it names no host")),
