@@ -46,9 +46,9 @@ async fn an_event_is_delivered_retried_and_replayed_behind_a_pooler() {
     the_main_flow(&format!("{}?listen={}", other.pooled_url(), other.place())).await;
 }
 
-async fn the_main_flow(url: &str) {
+async fn the_main_flow(store: &str) {
     let receiver = Receiver::start().await;
-    let running = Running::with(|settings| settings.store = url.into()).await;
+    let running = Running::with(|settings| settings.store = store.into()).await;
     let subscription = running
         .subscribe(&format!("http://{}/x?id={{ActionId}}&p={{Payout}}", receiver.address), json!({"retry": {"profile": "standard"}}))
         .await;
@@ -68,7 +68,7 @@ async fn the_main_flow(url: &str) {
     assert_eq!(replay.status, 201, "{}", replay.body);
     assert_eq!(running.attempts(&delivery, 3).await["attempt_log"][2]["outcome"], "delivered");
     // Everything is there after a restart, from nothing but the database.
-    let running = running.restart(|settings| settings.store = url.into()).await;
+    let running = running.restart(|settings| settings.store = store.into()).await;
     let shown = running.client.get(&format!("/v1/deliveries/{delivery}")).await.json();
     assert_eq!((shown["attempts"].as_u64(), &shown["state"]), (Some(3), &json!("delivered")));
     assert_eq!(running.client.get(&format!("/v1/subscriptions/{id}")).await.status, 200);

@@ -15,6 +15,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row};
 
 use super::address::{Address, Tls};
 use super::fault::Fault;
+use super::node::Node;
 use super::tls::Encryption;
 use super::wire::Param;
 use crate::store::StoreError;
@@ -141,6 +142,7 @@ impl Session {
 #[derive(Debug)]
 pub(super) struct Readers {
     connector: Connector,
+    node: Arc<Node>,
     /// Where connections are driven.
     runtime: Handle,
     idle: Mutex<Vec<Session>>,
@@ -175,9 +177,9 @@ impl Reader<'_> {
 }
 
 impl Readers {
-    pub(super) fn new(connector: Connector, runtime: Handle) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, node: Arc<Node>, runtime: Handle) -> Arc<Self> {
         let (idle, places) = (Mutex::default(), Semaphore::new(READERS_MAX));
-        Arc::new(Self { connector, runtime, idle, places, closed: AtomicBool::new(false) })
+        Arc::new(Self { connector, node, runtime, idle, places, closed: AtomicBool::new(false) })
     }
 
     /// From here on every question is answered with [`StoreError::Closed`].
@@ -258,6 +260,8 @@ impl Readers {
         let was_idle = idle.is_some();
         let session = match idle {
             Some(session) => session,
+            // All who ask would try by themselves, again and again.
+            None if self.node.is_lost() => return Err(self.told(Fault::Lost("it is away".to_owned()))),
             None => self.connect().await?,
         };
         Ok(Reader { session, was_idle, readers: self, _place: place })

@@ -173,6 +173,7 @@ impl Writer {
     fn lose(&mut self, detail: &str) {
         self.session = None;
         self.partitions.forget();
+        self.node.set_lost(true);
         if self.node.set_reachable(false) {
             tracing::error!(detail, "the database cannot be reached; nothing is taken until it is back");
         }
@@ -200,6 +201,7 @@ impl Writer {
             match connected {
                 Ok(session) => {
                     self.session = Some(session);
+                    self.node.set_lost(false);
                     if self.node.set_reachable(true) {
                         tracing::warn!("the database is back");
                     }
