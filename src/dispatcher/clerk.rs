@@ -38,7 +38,7 @@ pub(super) async fn keep(queue: Arc<Queue>, mut entries: UnboundedReceiver<Entry
 /// Stores how a receiver is doing, as soon as the database is there.
 async fn write(queue: &Queue, subscription: SubscriptionId, health: Option<EndpointHealth>) {
     loop {
-        match queue.store_failing(subscription, health.clone()).await {
+        match queue.store_failing(subscription, health).await {
             Ok(()) => return,
             Err(ConfigureError::Store(StoreError::Unavailable { .. })) => tokio::time::sleep(AWAY_PAUSE).await,
             Err(error) => {
