@@ -125,6 +125,42 @@ async fn a_server_whose_database_is_away_is_not_ready_and_comes_back() {
     running.server.stop().await.unwrap();
 }
 
+/// The one character that a text of Postgres cannot hold.
+#[tokio::test]
+async fn h10_a_nul_in_a_text_is_no_failure() {
+    let (database, receiver) = (Database::create(), Receiver::start().await);
+    let running = running(&database).await;
+    running.subscribe(&format!("http://{}/x?id={{ActionId}}", receiver.address), json!({})).await;
+    let delivery = running.emit(json!({"ActionId": "a\u{0}b", "Payout": 1})).await;
+    let shown = running.attempts(&delivery, 1).await;
+    assert_eq!(shown["attempt_log"][0]["outcome"], "delivered", "{shown}");
+    for path in [
+        "/v1/actions/acme/a%00b",
+        "/v1/actions/acme/%00",
+        "/v1/actions/%00/a",
+        "/v1/clicks/%00",
+        "/v1/inbound-calls/%00",
+        "/v1/test-runs/%00",
+        "/v1/actions?account=acme&action_id=%00",
+        "/v1/actions?account=%00",
+        "/v1/clicks?account=acme&offer=%00",
+        "/v1/inbound-calls?account=acme&offer=%00",
+        "/v1/events?account=%00",
+        "/v1/events?type=%00",
+        "/v1/deliveries?type=%00&account=acme",
+        "/v1/audit?actor=%00",
+        "/v1/accounts/%00",
+        "/v1/events?cursor=%00",
+    ] {
+        let answer = running.client.get(path).await;
+        assert!(answer.status < 500, "{path}: {} {}", answer.status, answer.body);
+    }
+    let event = json!({"account": "acme", "type": "action.tracked", "key": "a\u{0}", "data": {"ActionId": "\u{0}"}});
+    let answer = running.client.post("/v1/events", event).await;
+    assert!(answer.status < 500, "{}", answer.body);
+    running.server.stop().await.unwrap();
+}
+
 /// Reports an event until it is taken; what it is answered with meanwhile tells when to come again.
 async fn report_patiently(client: &Client, number: usize) {
     let event = json!({"account": "acme", "type": "action.tracked", "key": number.to_string(), "data": {"ActionId": number.to_string()}});
