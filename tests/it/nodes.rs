@@ -87,8 +87,8 @@ async fn a_node_without_dispatcher_shows_what_another_one_sends() {
     let of = |stats: &Value| stats["subscriptions"].as_array().unwrap().iter().find(|of| of["id"] == healthy["id"]).cloned().unwrap();
     when(&api, "/v1/stats?account=acme", |shown| of(shown)["attempts_per_minute"].as_f64() > Some(0.0)).await;
 
-    let failing = api.subscribe("http://127.0.0.1:9/?i={ActionId}", json!({"event_types": ["lead.*"]})).await;
-    let events: Vec<_> = (0..5).map(|number| json!({"account": "acme", "type": "lead.tracked", "data": {"ActionId": number}})).collect();
+    let failing = api.subscribe("http://127.0.0.1:9/?i={ActionId}", json!({"event_types": ["action.cleared"]})).await;
+    let events: Vec<_> = (0..5).map(|number| json!({"account": "acme", "type": "action.cleared", "data": {"ActionId": number}})).collect();
     assert_eq!(api.client.post("/v1/events", json!(events)).await.status, 202);
     let path = format!("/v1/subscriptions/{}", failing["id"].as_str().unwrap());
     when(&api, &path, |shown| shown["health"]["state"] == "failing").await;
