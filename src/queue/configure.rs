@@ -76,7 +76,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureError::Conflict`] if the id is taken.
     pub async fn create_account(&self, by: &Actor, account: Account) -> Result<(), ConfigureError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
         let created = Deed::new(AuditAction::AccountCreated, Some(&account.id), &account.id);
         self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
@@ -89,7 +89,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is stored.
     pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let now = self.clock.now();
         self.check_allowed(&spec)?;
         let (spec, secrets) = settled(spec, None, now)?;
@@ -119,7 +119,7 @@ impl Queue {
         expected_version: Option<u32>,
         edit: impl FnOnce(&SubscriptionSpec) -> Result<SubscriptionSpec, E> + Send,
     ) -> Result<Change, E> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
@@ -146,7 +146,7 @@ impl Queue {
         key: impl FnOnce(&SubscriptionSpec) -> Result<(Secret, Option<String>), Vec<FieldError>> + Send,
         overlap: Duration,
     ) -> Result<Change, ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
@@ -219,7 +219,7 @@ impl Queue {
         id: SubscriptionId,
         expected_version: Option<u32>,
     ) -> Result<(), ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {

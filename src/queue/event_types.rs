@@ -53,7 +53,7 @@ impl Queue {
     /// # Errors
     /// [`DefineError`], and nothing is stored.
     pub async fn create_event_type(&self, by: &Actor, defined: DefinedType) -> Result<(), DefineError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.knows_event_type(&defined.name) {
             return Err(DefineError::Exists(defined.name));
@@ -78,7 +78,7 @@ impl Queue {
     /// # Errors
     /// [`DefineError`], and nothing is changed.
     pub async fn delete_event_type(&self, by: &Actor, name: &EventType) -> Result<(), DefineError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.event_type(name).is_none() {
             let built_in = catalogue::find(name.as_str()).is_some();

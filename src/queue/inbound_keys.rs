@@ -73,7 +73,7 @@ impl Queue {
         new: InboundKeySpec,
         rng: &dyn Rng,
     ) -> Result<Arc<InboundKey>, ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.account(&new.account).is_none() {
             return Err(ConfigureInboundKeyError::UnknownAccount(new.account));
@@ -108,7 +108,7 @@ impl Queue {
         overlap: Duration,
         rng: &dyn Rng,
     ) -> Result<Arc<InboundKey>, ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let now = self.clock.now();
         let present = registry.inbound_keys().get(id).ok_or(ConfigureInboundKeyError::NotFound(id))?;
@@ -139,7 +139,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureInboundKeyError`], and nothing is changed.
     pub async fn delete_inbound_key(&self, by: &Actor, id: InboundKeyId) -> Result<(), ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.inbound_keys().get(id).ok_or(ConfigureInboundKeyError::NotFound(id))?;
         let mut changes = removals(id).to_vec();

@@ -77,7 +77,7 @@ impl Queue {
         account: AccountId,
         spec: OfferSpec,
     ) -> Result<Arc<Offer>, ConfigureOfferError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.account(&account).is_none() {
             return Err(ConfigureOfferError::UnknownAccount(account));
@@ -111,7 +111,7 @@ impl Queue {
         expected_version: Option<u32>,
         edit: impl FnOnce(&Offer) -> Result<OfferSpec, E> + Send,
     ) -> Result<Arc<Offer>, E> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = &registry.offer(id).ok_or_else(|| ConfigureOfferError::NotFound(id.clone()))?.offer;
         check_version(present, expected_version)?;
@@ -134,7 +134,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureOfferError`], and nothing is changed.
     pub async fn delete_offer(&self, by: &Actor, id: &OfferId, expected_version: Option<u32>) -> Result<(), ConfigureOfferError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = &registry.offer(id).ok_or_else(|| ConfigureOfferError::NotFound(id.clone()))?.offer;
         check_version(present, expected_version)?;
