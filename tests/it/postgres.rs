@@ -306,11 +306,9 @@ async fn j2_a_running_server_tells_nobody_the_password_of_its_database() {
     told.push(client.post("/v1/events", event).await.body);
     database.lock_out(false);
     until("it is ready again", async || client.get("/readyz").await.status == 200).await;
-    // Settings that need a restart, and the same again.
     let hang_up = Command::new("kill").args(["-HUP", &program.child.id().to_string()]).status().unwrap();
     assert!(hang_up.success());
-    let reloaded =
-        async || program.said.lock().unwrap().to_lowercase().contains("reload") || program.said.lock().unwrap().contains("settings");
+    let reloaded = async || program.said.lock().unwrap().contains("settings are reloaded");
     until("it has read its settings again", reloaded).await;
     for path in ["/v1/nodes", "/metrics", "/v1/audit", "/v1/export", "/v1/me", "/healthz", "/openapi.json"] {
         let answer = client.get(path).await;
