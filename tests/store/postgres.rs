@@ -352,7 +352,8 @@ async fn k4_a_database_that_does_not_answer_is_told_to_those_who_arrive() {
     let under_way = store.accept(vec![event().to(1).key("k")]);
     let others = async {
         until("it is not reachable", async || !store.is_reachable()).await;
-        let refused = store.accept(vec![event()]).await;
+        // Long before what is under way is given up.
+        let refused = tokio::time::timeout(Duration::from_secs(20), store.accept(vec![event()])).await.unwrap();
         assert!(matches!(refused, Err(AcceptError::Store(StoreError::Unavailable { .. }))), "{refused:?}");
         proxy.set(Way::Open);
         until("it is reachable again", async || store.is_reachable()).await;
