@@ -1,6 +1,6 @@
 //! Changes of configuration: stored first, then visible to routing and to the dispatcher.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::audit::{Actor, AuditAction, Deed, changed_pointers};
@@ -298,10 +298,19 @@ impl Queue {
         Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
     }
 
+    /// Makes a change of the configuration seen, for whoever has the turn to change it.
     pub(super) fn publish(&self, edit: impl FnOnce(&mut Registry)) {
-        let mut registry = Registry::clone(&self.registry());
-        edit(&mut registry);
-        *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
+        let mut present = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sole) = Arc::get_mut(&mut present) {
+            // Nobody looks at it at this moment, so that it need not be copied.
+            edit(sole);
+            drop(present);
+        } else {
+            let mut registry = Registry::clone(&present);
+            drop(present);
+            edit(&mut registry);
+            *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+        }
         self.changed.send_modify(|version| *version += 1);
     }
 }

@@ -69,6 +69,7 @@ impl Queue {
         let record = record(ConfigurationKind::EventType, defined.name.to_string(), &defined);
         let created = Deed::new(AuditAction::EventTypeCreated, None, &defined.name);
         self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
+        drop(registry);
         self.publish(|registry| registry.put_event_type(defined));
         Ok(())
     }

@@ -88,6 +88,7 @@ impl Queue {
         changes.extend(first.iter().map(|text| put_namespace(&self.vault, &key.account, text)));
         changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyCreated, Some(&key.account), &key.id)));
         self.write_configuration(changes).await?;
+        drop(registry);
         self.publish(|registry| {
             if let Some(text) = first {
                 registry.inbound.put_namespace(key.account.clone(), text);

@@ -76,6 +76,7 @@ impl Queue {
         let lifetime_ms = new.expires_at.map(|expires_at| expires_at.unix_ms() - self.clock.now().unix_ms());
         let (id, issued) = self.issue(&registry, new, lifetime_ms, rng)?;
         self.write_configuration(vec![put_key(id, &issued.key), self.audit(by, created(&issued.key))]).await?;
+        drop(registry);
         self.publish(|registry| registry.put_key(id, issued.key.clone()));
         Ok(issued)
     }

@@ -94,6 +94,7 @@ impl Queue {
         let deed = Deed::new(AuditAction::OfferCreated, Some(&created.offer.account), &created.offer.id);
         self.write_configuration(vec![put(&created.offer, true), self.audit(by, deed)]).await?;
         let offer = created.offer.clone();
+        drop(registry);
         self.publish(|registry| registry.put_offer(created));
         Ok(offer)
     }
