@@ -24,7 +24,10 @@ where
     }
 }
 
-async fn answer<F: Future<Output = bool>>(request: Request<Incoming>, take: impl Fn(Bytes) -> F) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer<F: Future<Output = bool>>(
+    request: Request<Incoming>,
+    take: impl Fn(Bytes) -> F,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     if let Ok(body) = request.into_body().collect().await

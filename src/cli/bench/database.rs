@@ -60,9 +60,10 @@ impl Databases {
         }
         let client = connect(self.address.as_str()).await?;
         let statement = format!("CREATE DATABASE {database} ENCODING 'UTF8' TEMPLATE template0");
-        client.batch_execute(&statement).await.with_context(|| {
-            format!("the database `{database}` cannot be made; name a user who may create databases")
-        })?;
+        client
+            .batch_execute(&statement)
+            .await
+            .with_context(|| format!("the database `{database}` cannot be made; name a user who may create databases"))?;
         Ok(address.into())
     }
 
@@ -75,7 +76,10 @@ impl Databases {
         let client = connect(self.address.as_str()).await?;
         for database in made {
             let statement = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
-            client.batch_execute(&statement).await.with_context(|| format!("the database `{database}` was not dropped; drop it yourself"))?;
+            client
+                .batch_execute(&statement)
+                .await
+                .with_context(|| format!("the database `{database}` was not dropped; drop it yourself"))?;
         }
         Ok(())
     }

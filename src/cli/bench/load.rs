@@ -96,7 +96,11 @@ pub(super) async fn call(target: &Target, load: Load, body: impl Fn(u64) -> Byte
 }
 
 /// The same with as many callers for each of `targets`.
-pub(super) async fn call_all(targets: &[Target], load: Load, body: impl Fn(u64) -> Bytes + Send + Sync + 'static) -> anyhow::Result<Called> {
+pub(super) async fn call_all(
+    targets: &[Target],
+    load: Load,
+    body: impl Fn(u64) -> Bytes + Send + Sync + 'static,
+) -> anyhow::Result<Called> {
     let (next, body) = (Arc::new(AtomicU64::new(0)), Arc::new(body));
     let mut callers = Vec::with_capacity(load.callers);
     for target in targets.iter().cycle().take(load.callers) {

@@ -56,7 +56,8 @@ pub(super) async fn backlog(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
             .cpu_us(filled.cpu.as_secs_f64() * 1e6 / waiting.max(1) as f64),
         megabytes("memory, most while filling", filled.memory_peak_bytes).goal(memory_goal()),
         megabytes("memory after the restart", restarted.memory_bytes).goal(memory_goal()),
-        Row::new(of("ready after kill -9, files not cached"), ready_after.as_secs_f64(), Unit::Seconds).goal(setting.goal(Goal::AtMost(3.0), Goal::AtMost(2.0))),
+        Row::new(of("ready after kill -9, files not cached"), ready_after.as_secs_f64(), Unit::Seconds)
+            .goal(setting.goal(Goal::AtMost(3.0), Goal::AtMost(2.0))),
         megabytes("files of the store", bytes),
     ])
 }

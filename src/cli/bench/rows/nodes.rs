@@ -110,7 +110,8 @@ impl Contender {
 
 fn rows(contenders: &[Contender], measured: &[Vec<Measured>]) -> Vec<Row> {
     let mut rows = Vec::new();
-    let parts: [(&str, fn(&Measured) -> Rate); 2] = [("full cycles, 64 callers", |one| one.cycles), ("accepts, 256 callers", |one| one.accepts)];
+    let parts: [(&str, fn(&Measured) -> Rate); 2] =
+        [("full cycles, 64 callers", |one| one.cycles), ("accepts, 256 callers", |one| one.accepts)];
     for (what, part) in parts {
         let figure = |place: usize, of: &dyn Fn(Rate) -> Option<f64>| {
             let mut values: Vec<f64> = measured[place].iter().filter_map(|one| of(part(one))).collect();

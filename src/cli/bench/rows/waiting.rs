@@ -36,8 +36,9 @@ const BATCH: u64 = 50;
 const FILLERS: usize = 8;
 /// Lanes that are leased from, one after another.
 const LEASES: usize = 1_000;
-/// What a lane reads at once.
+/// What a lane reads at once; and fewer, of which each has as many when 10,000 wait.
 const WINDOW_ROWS: usize = 256;
+const FIRST_ROWS: usize = 10;
 /// Starts of a server; the median is shown.
 const STARTS: usize = 3;
 /// How long leases of lanes hold that the measurement takes for itself.
@@ -153,12 +154,8 @@ fn event(key: &str, account: &AccountId, owed: &[SubscriptionId], kind: &EventTy
     let text: IdempotencyKey = key.parse()?;
     let fingerprint = fingerprint(kind, None, data);
     let key = NewKey { digest: text.digest(account), fingerprint, expires_at: now.after(KEY_LIFETIME), text };
-    let delivery = |subscription: &SubscriptionId| NewDelivery {
-        subscription: *subscription,
-        template_version: 1,
-        due_at: now,
-        order_key: None,
-    };
+    let delivery =
+        |subscription: &SubscriptionId| NewDelivery { subscription: *subscription, template_version: 1, due_at: now, order_key: None };
     Ok(NewEvent {
         account: account.clone(),
         event_type: kind.clone(),
@@ -171,7 +168,7 @@ fn event(key: &str, account: &AccountId, owed: &[SubscriptionId], kind: &EventTy
     })
 }
 
-/// What it takes to read what a lane has due, with its events, and to note the first as in flight.
+/// What it takes to read the first rows that a lane has due, with their events, and to note the first as in flight.
 async fn leasing(location: &str, owed: &[Owed]) -> anyhow::Result<Vec<(&'static str, f64, Unit)>> {
     let store = open(location).await?;
     let lanes: Vec<SubscriptionId> = owed.iter().flat_map(|(_, subscriptions)| subscriptions).copied().collect();
@@ -185,18 +182,22 @@ async fn leasing(location: &str, owed: &[Owed]) -> anyhow::Result<Vec<(&'static 
         }
         None => Vec::new(),
     };
-    let (mut due, mut lease) = (Vec::with_capacity(LEASES), Vec::with_capacity(LEASES));
+    let (mut first, mut window, mut lease) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..LEASES {
         // Another lane each time, not in the order in which they were made.
         let lane = lanes[number * 617 % lanes.len()];
         let now = SystemClock.now();
         let began = SystemClock.instant();
-        let page = store.due(lane, now, &HashSet::new(), WINDOW_ROWS).await?;
-        due.push(ns_since(began));
+        let page = store.due(lane, now, &HashSet::new(), FIRST_ROWS).await?;
+        first.push(ns_since(began));
+        let began = SystemClock.instant();
+        store.due(lane, now, &HashSet::new(), WINDOW_ROWS).await?;
+        window.push(ns_since(began));
         let row = page.rows.first().context("a lane has nothing due")?;
         let Some(claim) = claims.iter().find(|claim| claim.lane == lane) else { continue };
         let attempt = AttemptId::from_raw(u128::from(SystemRng.bits()));
-        let noted = Lease { delivery: row.delivery, subscription: lane, epoch: claim.epoch, due_at: row.due_at, attempt, number: 1, at: now };
+        let noted =
+            Lease { delivery: row.delivery, subscription: lane, epoch: claim.epoch, due_at: row.due_at, attempt, number: 1, at: now };
         let began = SystemClock.instant();
         anyhow::ensure!(store.lease(&noted).await?, "a delivery that is due was not leased");
         lease.push(ns_since(began));
@@ -207,8 +208,10 @@ async fn leasing(location: &str, owed: &[Owed]) -> anyhow::Result<Vec<(&'static 
     }
     store.close().await?;
     let mut figures = vec![
-        ("what a lane has due, p50", percentile(&mut due, 0.5) / NS_PER_MS, Unit::Milliseconds),
-        ("what a lane has due, p99", percentile(&mut due, 0.99) / NS_PER_MS, Unit::Milliseconds),
+        ("10 due rows of a lane, p50", percentile(&mut first, 0.5) / NS_PER_MS, Unit::Milliseconds),
+        ("10 due rows of a lane, p99", percentile(&mut first, 0.99) / NS_PER_MS, Unit::Milliseconds),
+        ("up to 256 due rows of a lane, p50", percentile(&mut window, 0.5) / NS_PER_MS, Unit::Milliseconds),
+        ("up to 256 due rows of a lane, p99", percentile(&mut window, 0.99) / NS_PER_MS, Unit::Milliseconds),
     ];
     if !lease.is_empty() {
         figures.push(("lease, p50", percentile(&mut lease, 0.5) / NS_PER_MS, Unit::Milliseconds));
