@@ -63,6 +63,9 @@ struct Rate {
     database: Option<(DatabaseUse, u64)>,
 }
 
+/// One of the two.
+type Part = fn(&Measured) -> Rate;
+
 pub(super) async fn nodes(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     let mut contenders = vec![Contender::Worker];
     let embedded = setting.plan.engines.iter().filter(|engine| !matches!(engine, Engine::Postgres(_)));
@@ -110,8 +113,7 @@ impl Contender {
 
 fn rows(contenders: &[Contender], measured: &[Vec<Measured>]) -> Vec<Row> {
     let mut rows = Vec::new();
-    let parts: [(&str, fn(&Measured) -> Rate); 2] =
-        [("full cycles, 64 callers", |one| one.cycles), ("accepts, 256 callers", |one| one.accepts)];
+    let parts: [(&str, Part); 2] = [("full cycles, 64 callers", |one| one.cycles), ("accepts, 256 callers", |one| one.accepts)];
     for (what, part) in parts {
         let figure = |place: usize, of: &dyn Fn(Rate) -> Option<f64>| {
             let mut values: Vec<f64> = measured[place].iter().filter_map(|one| of(part(one))).collect();

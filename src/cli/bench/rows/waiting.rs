@@ -5,7 +5,7 @@
 //! with a ceiling of one request in 100 seconds: their lanes are owned, looked after and scanned, and as
 //! good as nothing is sent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::responsiveness::one_at_a_time;
 use super::throughput::TIMEOUT;
-use super::{Setting, median, percentile};
+use super::{Setting, cpu_each, median, percentile};
 use crate::cli::bench::database::usage;
 use crate::cli::bench::engine::Engine;
 use crate::cli::bench::load;
@@ -51,13 +51,35 @@ const CEILING: f64 = 0.01;
 const NS_PER_MS: f64 = 1e6;
 const BYTES_PER_MB: f64 = 1e6;
 
+/// One thing that was measured.
+struct Figure {
+    what: String,
+    value: f64,
+    unit: Unit,
+    /// CPU time of the database for each operation, in microseconds.
+    cpu_us: Option<f64>,
+}
+
+impl Figure {
+    fn new(what: impl Into<String>, value: f64, unit: Unit) -> Self {
+        Self { what: what.into(), value, unit, cpu_us: None }
+    }
+
+    /// The middle and the upper end of times in nanoseconds.
+    fn both(what: &str, took: &mut [u64], cpu_us: Option<f64>) -> [Self; 2] {
+        let at =
+            |name: &str, value: f64, cpu_us| Self { cpu_us, ..Self::new(format!("{what}, {name}"), value / NS_PER_MS, Unit::Milliseconds) };
+        [at("p50", percentile(took, 0.5), cpu_us), at("p99", percentile(took, 0.99), None)]
+    }
+}
+
 /// An account with what is owed its events.
 type Owed = (AccountId, Vec<SubscriptionId>);
 
 pub(super) async fn waiting(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     let (receiver, slow) = (Receiver::start(setting.stopwatch).await?, Receiver::start(setting.stopwatch).await?);
     let owed = prepare(setting, &receiver, &slow).await?;
-    let location = setting.location("server").await?;
+    let (location, is_shared) = (setting.location("server").await?, matches!(setting.engine, Engine::Postgres(_)));
     let (mut rows, mut first): (Vec<Row>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut waiting = 0;
     for &wanted in &setting.plan.rows {
@@ -65,23 +87,25 @@ pub(super) async fn waiting(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
         waiting += fill(&location, &owed, wanted.saturating_sub(waiting)).await?;
         let filled = SystemClock.instant().duration_since(began);
         eprintln!("  {waiting} deliveries are waiting after {:.0} s", filled.as_secs_f64());
-        let mut figures = vec![("filling, deliveries", (waiting - before) as f64 / filled.as_secs_f64(), Unit::PerSecond)];
-        figures.extend(leasing(&location, &owed).await?);
+        let rate = (waiting - before) as f64 / filled.as_secs_f64();
+        let mut figures = vec![Figure::new("filling, deliveries", rate, Unit::PerSecond)];
+        figures.extend(leasing(&location, is_shared, &owed).await?);
         figures.extend(serving(setting, &receiver).await?);
-        if matches!(setting.engine, Engine::Postgres(_)) {
-            figures.push(("files of the store", usage(&location).await?.bytes as f64 / BYTES_PER_MB, Unit::Megabytes));
+        if is_shared {
+            let bytes = usage(&location).await?.bytes as f64;
+            figures.push(Figure::new("files of the store", bytes / BYTES_PER_MB, Unit::Megabytes));
         }
         let kept = counts_in(&location).await?.waiting;
         // The lanes may have sent their first ones in a run that takes long.
         if kept > waiting || kept + waiting / 100 < waiting {
             bail!("{waiting} deliveries were stored and {kept} are waiting");
         }
-        for (place, (what, figure, unit)) in figures.into_iter().enumerate() {
-            let row = Row::new(format!("{waiting} waiting: {what}"), figure, unit);
+        for (place, figure) in figures.into_iter().enumerate() {
+            let row = Row { cpu_us: figure.cpu_us, ..Row::new(format!("{waiting} waiting: {}", figure.what), figure.value, figure.unit) };
             match first.get(place) {
                 Some(&yardstick) => rows.push(row.against("the first", yardstick)),
                 None => {
-                    first.push(figure);
+                    first.push(figure.value);
                     rows.push(row);
                 }
             }
@@ -169,55 +193,65 @@ fn event(key: &str, account: &AccountId, owed: &[SubscriptionId], kind: &EventTy
 }
 
 /// What it takes to read the first rows that a lane has due, with their events, and to note the first as in flight.
-async fn leasing(location: &str, owed: &[Owed]) -> anyhow::Result<Vec<(&'static str, f64, Unit)>> {
+async fn leasing(location: &str, is_shared: bool, owed: &[Owed]) -> anyhow::Result<Vec<Figure>> {
     let store = open(location).await?;
     let lanes: Vec<SubscriptionId> = owed.iter().flat_map(|(_, subscriptions)| subscriptions).copied().collect();
     let node = NodeId::from_raw(u128::from(SystemRng.bits()));
     let leases = store.lane_leases(LEASE);
-    let claims = match &leases {
-        Some(leases) => {
-            let claims = leases.claim(node, &lanes, lanes.len()).await?;
-            anyhow::ensure!(claims.len() == lanes.len(), "{} of {} lanes were free", claims.len(), lanes.len());
-            claims
-        }
-        None => Vec::new(),
+    let claims: BTreeMap<_, _> = match &leases {
+        Some(leases) => leases.claim(node, &lanes, lanes.len()).await?.into_iter().map(|claim| (claim.lane, claim)).collect(),
+        None => BTreeMap::new(),
     };
-    let (mut first, mut window, mut lease) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..LEASES {
-        // Another lane each time, not in the order in which they were made.
-        let lane = lanes[number * 617 % lanes.len()];
-        let now = SystemClock.now();
+    anyhow::ensure!(claims.len() == lanes.len() || leases.is_none(), "{} of {} lanes were free", claims.len(), lanes.len());
+    let cpu = async || if is_shared { usage(location).await.map(|used| used.cpu) } else { Ok(None) };
+    // Another lane each time, not in the order in which they were made.
+    let next = |number: usize| lanes[number * 617 % lanes.len()];
+    let mut figures = Vec::new();
+    let mut noted = Vec::with_capacity(LEASES);
+    for (what, rows) in [("10 due rows of a lane", FIRST_ROWS), ("up to 256 due rows of a lane", WINDOW_ROWS)] {
+        let (mut took, before) = (Vec::with_capacity(LEASES), cpu().await?);
+        noted.clear();
+        for number in 0..LEASES {
+            let (lane, now) = (next(number), SystemClock.now());
+            let began = SystemClock.instant();
+            let page = store.due(lane, now, &HashSet::new(), rows).await?;
+            took.push(ns_since(began));
+            let row = page.rows.first().context("a lane has nothing due")?;
+            let attempt = AttemptId::from_raw(u128::from(SystemRng.bits()));
+            noted.extend(claims.get(&lane).map(|claim| Lease {
+                delivery: row.delivery,
+                subscription: lane,
+                epoch: claim.epoch,
+                due_at: row.due_at,
+                attempt,
+                number: 1,
+                at: now,
+            }));
+        }
+        figures.extend(Figure::both(what, &mut took, cpu_between(before, cpu().await?)));
+    }
+    let (mut took, before) = (Vec::with_capacity(LEASES), cpu().await?);
+    for lease in &noted {
         let began = SystemClock.instant();
-        let page = store.due(lane, now, &HashSet::new(), FIRST_ROWS).await?;
-        first.push(ns_since(began));
-        let began = SystemClock.instant();
-        store.due(lane, now, &HashSet::new(), WINDOW_ROWS).await?;
-        window.push(ns_since(began));
-        let row = page.rows.first().context("a lane has nothing due")?;
-        let Some(claim) = claims.iter().find(|claim| claim.lane == lane) else { continue };
-        let attempt = AttemptId::from_raw(u128::from(SystemRng.bits()));
-        let noted =
-            Lease { delivery: row.delivery, subscription: lane, epoch: claim.epoch, due_at: row.due_at, attempt, number: 1, at: now };
-        let began = SystemClock.instant();
-        anyhow::ensure!(store.lease(&noted).await?, "a delivery that is due was not leased");
-        lease.push(ns_since(began));
-        store.let_go(&noted).await?;
+        anyhow::ensure!(store.lease(lease).await?, "a delivery that is due was not leased");
+        took.push(ns_since(began));
+    }
+    if !took.is_empty() {
+        figures.extend(Figure::both("lease", &mut took, cpu_between(before, cpu().await?)));
+    }
+    for lease in &noted {
+        store.let_go(lease).await?;
     }
     if let Some(leases) = leases {
-        leases.release(node, &claims).await?;
+        leases.release(node, &claims.into_values().collect::<Vec<_>>()).await?;
     }
     store.close().await?;
-    let mut figures = vec![
-        ("10 due rows of a lane, p50", percentile(&mut first, 0.5) / NS_PER_MS, Unit::Milliseconds),
-        ("10 due rows of a lane, p99", percentile(&mut first, 0.99) / NS_PER_MS, Unit::Milliseconds),
-        ("up to 256 due rows of a lane, p50", percentile(&mut window, 0.5) / NS_PER_MS, Unit::Milliseconds),
-        ("up to 256 due rows of a lane, p99", percentile(&mut window, 0.99) / NS_PER_MS, Unit::Milliseconds),
-    ];
-    if !lease.is_empty() {
-        figures.push(("lease, p50", percentile(&mut lease, 0.5) / NS_PER_MS, Unit::Milliseconds));
-        figures.push(("lease, p99", percentile(&mut lease, 0.99) / NS_PER_MS, Unit::Milliseconds));
-    }
     Ok(figures)
+}
+
+/// CPU time of the database for each operation, in microseconds.
+fn cpu_between(before: Option<Duration>, after: Option<Duration>) -> Option<f64> {
+    Some(cpu_each(before?, after?, u64::try_from(LEASES).unwrap_or(u64::MAX)))
 }
 
 fn ns_since(began: tokio::time::Instant) -> u64 {
@@ -225,7 +259,7 @@ fn ns_since(began: tokio::time::Instant) -> u64 {
 }
 
 /// How long a server takes to be ready, and then for single events.
-async fn serving(setting: &Setting<'_>, receiver: &Receiver) -> anyhow::Result<Vec<(&'static str, f64, Unit)>> {
+async fn serving(setting: &Setting<'_>, receiver: &Receiver) -> anyhow::Result<Vec<Figure>> {
     let mut starts = Vec::with_capacity(STARTS);
     for _ in 1..STARTS {
         let began = SystemClock.instant();
@@ -238,11 +272,8 @@ async fn serving(setting: &Setting<'_>, receiver: &Receiver) -> anyhow::Result<V
     starts.push(SystemClock.instant().duration_since(began).as_secs_f64());
     let mut latencies = one_at_a_time(setting, &server.events, receiver).await?;
     server.end().await?;
-    Ok(vec![
-        ("start to ready", median(&mut starts), Unit::Seconds),
-        ("accept, p50", percentile(&mut latencies.to_answer, 0.5) / NS_PER_MS, Unit::Milliseconds),
-        ("accept, p99", percentile(&mut latencies.to_answer, 0.99) / NS_PER_MS, Unit::Milliseconds),
-        ("call to receiver, p50", percentile(&mut latencies.to_receiver, 0.5) / NS_PER_MS, Unit::Milliseconds),
-        ("call to receiver, p99", percentile(&mut latencies.to_receiver, 0.99) / NS_PER_MS, Unit::Milliseconds),
-    ])
+    let mut figures = vec![Figure::new("start to ready", median(&mut starts), Unit::Seconds)];
+    figures.extend(Figure::both("accept", &mut latencies.to_answer, None));
+    figures.extend(Figure::both("call to receiver", &mut latencies.to_receiver, None));
+    Ok(figures)
 }
