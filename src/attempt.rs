@@ -91,7 +91,8 @@ pub struct Attempt {
     pub request: Option<SentRequest>,
     /// The response as received; none if there was none.
     pub response: Option<ReceivedResponse>,
-    /// Whether this request may have been sent before: the process ended uncleanly while the delivery was due.
+    /// Whether this request may have been sent before: the process ended uncleanly while the delivery was due, or the
+    /// outcome of the attempt before is unknown.
     pub possible_repeat: bool,
     /// When the delivery is due again; none if it is over.
     pub next_due_at: Option<Timestamp>,

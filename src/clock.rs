@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 /// A moment in UTC, in whole milliseconds since 1970.
 ///
-/// JSON and text form: RFC 3339 with milliseconds and `Z`. Arithmetic saturates.
+/// JSON and text form: RFC 3339 with milliseconds and `Z`. Arithmetic saturates, and so does reading: the last two days
+/// of the year 9999, by which some programs say "never", are the last moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -90,10 +91,30 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
     fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
-        text.parse::<jiff::Timestamp>()
-            .map(|moment| Self::from_unix_ms(moment.as_millisecond()))
-            .map_err(|_| ParseTimestampError { text: text.chars().take(64).collect() })
+        let precise = without_fine_digits(text);
+        let moment = precise.parse::<jiff::Timestamp>().map(|moment| Self::from_unix_ms(moment.as_millisecond())).ok();
+        moment.or_else(|| beyond_the_last(&precise)).ok_or_else(|| ParseTimestampError { text: text.chars().take(64).collect() })
     }
+}
+
+/// The same time with no more digits of a second than nanoseconds have. RFC 3339 allows any number.
+fn without_fine_digits(text: &str) -> Cow<'_, str> {
+    const DIGITS_MAX: usize = 9;
+    let Some((whole, rest)) = text.split_once('.') else { return text.into() };
+    let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+    if end > DIGITS_MAX { format!("{whole}.{}{}", &rest[..DIGITS_MAX], &rest[end..]).into() } else { text.into() }
+}
+
+/// The last moment, if `text` is a time of the year 9999 that is behind it in UTC.
+fn beyond_the_last(text: &str) -> Option<Timestamp> {
+    use jiff::fmt::temporal::{Pieces, PiecesOffset};
+    let pieces = Pieces::parse(text).ok()?;
+    let offset = match pieces.offset()? {
+        PiecesOffset::Numeric(numeric) => numeric.offset(),
+        _ => jiff::tz::Offset::UTC,
+    };
+    let written = pieces.date().to_datetime(pieces.time()?);
+    (written.year() == 9999 && offset.to_timestamp(written).is_err()).then_some(Timestamp(UNIX_MS_MAX))
 }
 
 impl Serialize for Timestamp {
@@ -276,6 +297,22 @@ mod tests {
     fn text_form_is_rfc_3339_in_utc_with_milliseconds() {
         assert_eq!(Timestamp::from_unix_ms(1_725_990_158_000).to_string(), "2024-09-10T17:42:38.000Z");
         assert_eq!("2024-09-10T10:42:38-07:00".parse(), Ok(Timestamp::from_unix_ms(1_725_990_158_000)));
+    }
+
+    #[test]
+    fn every_time_of_rfc_3339_is_read() {
+        let last = Timestamp::from_unix_ms(i64::MAX);
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999-23:59", "9999-12-31t00:00:00z", "9999-12-30T23:00:00-10:00"] {
+            assert_eq!(text.parse(), Ok(last), "{text}");
+        }
+        assert_eq!(last.to_string().parse(), Ok(last));
+        assert_eq!("0000-01-01T00:00:00+23:59".parse(), Ok(Timestamp::from_unix_ms(i64::MIN)));
+        assert_eq!("1970-01-01T00:00:00.0019999999999999999Z".parse(), Ok(Timestamp::from_unix_ms(1)));
+        assert_eq!("2016-12-31T23:59:60Z".parse(), Ok(Timestamp::from_unix_ms(1_483_228_799_000)));
+        for text in ["9999-12-31T23:59:59", "9999-12-31", "9999-12-32T00:00:00Z", "9999-12-31T24:00:00Z", "1970-01-01T00:00:00.x000000000Z"]
+        {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
     }
 
     #[test]

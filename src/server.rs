@@ -38,7 +38,7 @@ use crate::id::NodeId;
 use crate::metrics::Metrics;
 use crate::queue::{
     AccountKind, AccountKinds, AccountLimits, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError,
-    discard_secrets, draw_key_text, follow_configuration, run_replays, sweep, unlock,
+    discard_secrets, draw_key_text, follow_configuration, follow_others, run_replays, sweep, unlock,
 };
 use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
 use crate::request::send::{
@@ -164,7 +164,7 @@ pub struct Server {
     listener: JoinHandle<()>,
     sweep: JoinHandle<()>,
     replays: JoinHandle<()>,
-    follower: JoinHandle<()>,
+    followers: Vec<JoinHandle<()>>,
     status: Option<JoinHandle<()>>,
     /// Sends spans until it is told to send the last ones.
     exporter: Option<(JoinHandle<()>, CancellationToken)>,
@@ -218,6 +218,7 @@ impl Server {
             return Err(StartError::Roles(settings.store_location()));
         }
         let source = MasterKeySource { variable: settings.master_key.clone(), file: settings.master_key_file() };
+        let is_shared = store.is_shared();
         let vault = unlock(&*store, &source, Arc::new(rng)).await?;
         let queue = Queue::open(store, clock.clone(), rng.bits(), settings.key_lifetime(), vault).await;
         let queue = queue.map_err(StartError::Configuration)?;
@@ -306,6 +307,11 @@ impl Server {
             drop(dispatcher);
             tokio::spawn(stay_alive(notifier.clone(), stop.clone()))
         };
+        let followers = if is_shared {
+            vec![tokio::spawn(follow_configuration(queue.clone())), tokio::spawn(follow_others(queue.clone()))]
+        } else {
+            Vec::new()
+        };
         let server = Self {
             address,
             operator_key,
@@ -315,7 +321,7 @@ impl Server {
             listener: tokio::spawn(serve(listener, router, ClientLimits::of(settings), stop.clone())),
             sweep: tokio::spawn(sweep(queue.clone(), retention_seen, sweep_turn)),
             replays: tokio::spawn(run_replays(queue.clone(), replays_turn)),
-            follower: tokio::spawn(follow_configuration(queue.clone())),
+            followers,
             exporter: exporter.map(|exporter| {
                 let last = CancellationToken::new();
                 (tokio::spawn(exporter.run(last.clone())), last)
@@ -393,7 +399,7 @@ impl Server {
         let _ = self.dispatcher.await;
         // It gives back what is left; the leases of what it cannot give back end by themselves.
         let _ = tokio::time::timeout(LEAVE_MAX, self.keeper).await;
-        for task in [self.sweep, self.replays, self.follower].into_iter().chain(self.status) {
+        for task in [self.sweep, self.replays].into_iter().chain(self.followers).chain(self.status) {
             task.abort();
             let _ = task.await;
         }

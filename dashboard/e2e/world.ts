@@ -80,15 +80,15 @@ export class Receiver {
 export class Postrider {
   private constructor(
     private process: ChildProcess,
-    private folder: string,
+    readonly folder: string,
     readonly url: string,
     readonly key: string,
   ) {}
 
-  static async start(more: string[] = []): Promise<Postrider> {
+  static async start(more: string[] = [], variables: Record<string, string> = {}): Promise<Postrider> {
     if (!existsSync(PROGRAM)) throw new Error(`there is no program ${PROGRAM}; build it with \`cargo build\``);
     const folder = mkdtempSync(join(tmpdir(), "postrider-e2e-"));
-    const child = spawn(PROGRAM, ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--allow-private", ...more], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(PROGRAM, ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--allow-private", ...more], { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...variables } });
     let said = "";
     const url = await new Promise<string>((found, fail) => {
       child.stderr.on("data", (chunk: Buffer) => {

@@ -93,6 +93,9 @@ export const texts = {
     counting: "Counting",
     running: "Running",
     done: "Done",
+    live: "Running",
+    leaving: "Stopping",
+    gone: "Gone",
   } as Record<string, string>,
   /** What an attempt came to, and what that means. */
   outcomes: {
@@ -171,6 +174,18 @@ export const texts = {
       "Send a test from the editor and see the receiver's answer, explained.",
       "Report events with POST /v1/events. Every delivery and every attempt then shows up here.",
     ],
+  },
+  nodes: {
+    title: "Nodes",
+    address: "Address",
+    isThis: "this one",
+    state: "State",
+    roles: "Does",
+    role: { api: "API", dispatch: "sending" } as Record<string, string>,
+    lanes: "Subscriptions",
+    inFlight: "In flight",
+    version: "Version",
+    lastBeat: "Last heard of",
   },
   subscriptions: {
     sub: "Which events are sent to which URL, in which form.",

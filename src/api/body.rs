@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use super::problem::Invalid;
+use super::shape::Shaped;
 use super::slow::TooSlow;
 
 /// The body of a request, or why it could not be read.
@@ -42,7 +43,7 @@ pub(super) fn text(body: &Body, bytes_max: usize) -> Result<&str, ApiError> {
 /// Reads JSON of a known shape. `base` is the pointer under which faults are reported.
 pub(super) fn read<T: DeserializeOwned>(text: &str, base: &str) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| fault(&error, base))?;
+    let value = serde_path_to_error::deserialize(Shaped(&mut reader)).map_err(|error| fault(&error, base))?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
@@ -50,7 +51,7 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, base: &str) -> Result<T, Api
 /// Reads borrowed JSON of a known shape.
 pub(super) fn read_borrowed<'a, T: serde::Deserialize<'a>>(text: &'a str, base: &str) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| fault(&error, base))?;
+    let value = serde_path_to_error::deserialize(Shaped(&mut reader)).map_err(|error| fault(&error, base))?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }

@@ -95,6 +95,9 @@ impl From<StoreError> for ApiError {
                 let detail = "the database did not answer; what was asked may be done or not, send it again, events with the same keys";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_SOON_S)
             }
+            StoreError::Overtaken => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", error.to_string()).retry_after(RETRY_SOON_S)
+            }
             StoreError::Failed { .. } => {
                 // The cause is the operator's business and in the log; the caller learns what to do.
                 let detail = "the store failed and nothing was stored; send the request again when the server is back";

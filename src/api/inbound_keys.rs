@@ -23,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::event::{AccountId, OfferId};
 use crate::id::InboundKeyId;
 use crate::queue::{InboundKey, InboundKeySpec};
+use crate::subscription::whole_number_or_none;
 
 /// Most networks of one key.
 const ADDRESSES_MAX: usize = 100;
@@ -97,7 +98,7 @@ pub(super) struct NewInboundKey {
     #[serde(default)]
     expires_at: Option<Timestamp>,
     /// Most reports in a second; what the setting `inbound_per_second` says if it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number_or_none")]
     #[schemars(range(min = 1, max = PER_SECOND_MAX))]
     per_second: Option<u32>,
     /// The only networks that it is taken from, such as `203.0.113.0/24`; all if it is left out.

@@ -45,6 +45,7 @@ mod responses;
 mod routes;
 mod routing;
 mod s2s;
+mod shape;
 mod slow;
 mod stats;
 mod subscriptions;

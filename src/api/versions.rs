@@ -23,14 +23,22 @@ pub(super) fn expected_version(headers: &HeaderMap) -> Result<Option<u32>, ApiEr
     if text == "*" {
         return Ok(None);
     }
-    let version = text.trim_start_matches("W/").trim_matches('"').parse();
-    version.map(Some).map_err(|_| {
+    tagged_version(text).map(Some).ok_or_else(|| {
         ApiError::new(
             StatusCode::PRECONDITION_FAILED,
             "version_mismatch",
             "`If-Match` is not an `ETag` of this server; read the object again and pass on its `ETag`",
         )
     })
+}
+
+/// The version in a tag of ours: `"3"`, what a proxy that compresses makes of it, `W/"3"`, and what people write, `3`.
+fn tagged_version(tag: &str) -> Option<u32> {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let number = tag.strip_prefix('"').unwrap_or(tag);
+    let number = number.strip_suffix('"').unwrap_or(number);
+    let is_plain = number.starts_with(|first: char| ('1'..='9').contains(&first)) && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|_| is_plain)
 }
 
 /// The fields of an object that was sent whole or in part, without those that the server sets.
@@ -101,6 +109,9 @@ mod tests {
             expected_version(&headers).ok()
         };
         assert_eq!([read("\"3\""), read("W/\"3\""), read("*")], [Some(Some(3)), Some(Some(3)), Some(None)]);
-        assert_eq!([read("\"x\""), read(""), read("\"1\", \"2\"")], [None, None, None]);
+        assert_eq!(read("3"), Some(Some(3)));
+        for text in ["\"x\"", "", "\"1\", \"2\"", "+3", "03", "\"0\"", "\"\"3\"\"", "W/W/\"3\""] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! What happened lately, overall, per account and per subscription.
+//!
+//! Where several servers share a store each counts what it does itself, and tells the others by the minute.
+//! What they tell is kept apart, and is part of what is shown.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::series::{Point, Series};
+use serde::{Deserialize, Serialize};
+
+use super::series::{Point, Series, Tally};
 use crate::clock::Timestamp;
 use crate::event::AccountId;
 use crate::id::SubscriptionId;
@@ -13,9 +18,35 @@ use crate::id::SubscriptionId;
 const ACCOUNTS_MAX: usize = 1_000;
 const MINUTE_MS: i64 = 60_000;
 
+/// Most subscriptions of which a server tells the others, the busiest first.
+const TOLD_SUBSCRIPTIONS_MAX: usize = 2_000;
+/// For how many minutes what another server told is kept as told, to know what it adds the next time.
+const TOLD_MINUTES: i64 = 3;
+
 /// What happened lately. Shared by whoever notes and whoever shows.
 #[derive(Debug, Default)]
-pub struct Activity(Mutex<State>);
+pub struct Activity {
+    own: Mutex<State>,
+    elsewhere: Mutex<Elsewhere>,
+}
+
+/// What one server did in one minute, for the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MinuteReport {
+    overall: Tally,
+    accounts: Vec<(AccountId, Tally)>,
+    /// Attempts.
+    subscriptions: Vec<(SubscriptionId, u32)>,
+}
+
+/// What other servers told.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    sums: State,
+    /// By server and minute, as it was told last.
+    told: HashMap<(String, i64), MinuteReport>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -49,7 +80,46 @@ pub struct AttemptNote {
 
 impl Activity {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this server did in the minute of `at`; none if it did nothing.
+    #[must_use]
+    pub fn minute(&self, at: Timestamp) -> Option<MinuteReport> {
+        let state = self.state();
+        let overall = state.overall.minute(at)?.clone();
+        let accounts = state.accounts.iter().filter_map(|(account, series)| Some((account.clone(), series.minute(at)?.clone()))).collect();
+        let minute = at.unix_ms().div_euclid(MINUTE_MS);
+        let counts = state.recent.iter().map(|(id, recent)| (*id, recent.in_minute(minute)));
+        let mut subscriptions: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+        drop(state);
+        subscriptions.sort_unstable_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
+        subscriptions.truncate(TOLD_SUBSCRIPTIONS_MAX);
+        Some(MinuteReport { overall, accounts, subscriptions })
+    }
+
+    /// Takes note of what another server did in the minute of `at`. What it told of that minute before is part of it.
+    pub fn hear(&self, server: &str, at: Timestamp, report: MinuteReport, now: Timestamp) {
+        let minute = at.unix_ms().div_euclid(MINUTE_MS);
+        let oldest = now.unix_ms().div_euclid(MINUTE_MS) - TOLD_MINUTES;
+        let Elsewhere { sums, told } = &mut *self.elsewhere();
+        let nothing = MinuteReport::default();
+        let before = told.get(&(server.to_owned(), minute)).unwrap_or(&nothing);
+        if *before == report {
+            return;
+        }
+        sums.overall.note(at, |tally| tally.merge(&report.overall.since(&before.overall)));
+        let earlier: HashMap<_, _> = before.accounts.iter().map(|(account, tally)| (account, tally)).collect();
+        for (account, tally) in &report.accounts {
+            let added = earlier.get(account).map_or_else(|| tally.clone(), |earlier| tally.since(earlier));
+            sums.series_of(account).note(at, |sum| sum.merge(&added));
+        }
+        told.insert((server.to_owned(), minute), report);
+        told.retain(|(_, minute), _| *minute >= oldest);
     }
 
     /// Notes that an event of `account` was stored at `now`, which owes this many deliveries.
@@ -84,41 +154,56 @@ impl Activity {
         step: Duration,
         now: Timestamp,
     ) -> Vec<Point> {
-        let state = self.state();
+        let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
         let quiet = Series::default();
-        let series = match account {
-            None => &state.overall,
-            Some(account) => state.accounts.get(account).unwrap_or(&quiet),
-        };
-        series.points(since, until, i64::try_from(step.as_millis()).unwrap_or(i64::MAX), now)
+        let of = |state: &State| state.series(account).unwrap_or(&quiet).points(since, until, step_ms, now);
+        let mut points = of(&self.state());
+        let others = of(&self.elsewhere().sums);
+        points.iter_mut().zip(&others).for_each(|(point, other)| point.tally.merge(&other.tally));
+        points
     }
 
     /// Forgets what is known of an account. What it did stays in the sum.
     pub fn forget(&self, account: &AccountId) {
         self.state().accounts.remove(account);
+        self.elsewhere().sums.accounts.remove(account);
     }
 
     /// How many attempts a minute each subscription has had of late; those with none are left out.
     #[must_use]
     pub fn attempts_per_minute(&self, now: Timestamp) -> HashMap<SubscriptionId, f64> {
-        let state = self.state();
-        let rates = state.recent.iter().map(|(id, recent)| (*id, recent.per_minute(now)));
-        rates.filter(|(_, rate)| *rate > 0.0).collect()
+        let minute = now.unix_ms().div_euclid(MINUTE_MS);
+        let mut rates: HashMap<_, _> = self.state().recent.iter().map(|(id, recent)| (*id, recent.per_minute(now))).collect();
+        for ((_, told_for), report) in &self.elsewhere().told {
+            for (id, count) in report.subscriptions.iter().filter(|_| (minute - 1..=minute).contains(told_for)) {
+                *rates.entry(*id).or_default() += Recent { minute: *told_for, this: *count, before: 0 }.per_minute(now);
+            }
+        }
+        rates.retain(|_, rate| *rate > 0.0);
+        rates
     }
 }
 
 impl State {
-    fn note(&mut self, account: &AccountId, now: Timestamp, note: impl Fn(&mut super::Tally)) {
+    fn note(&mut self, account: &AccountId, now: Timestamp, note: impl Fn(&mut Tally)) {
         self.overall.note(now, &note);
-        if let Some(series) = self.accounts.get_mut(account) {
-            series.note(now, note);
-            return;
+        self.series_of(account).note(now, note);
+    }
+
+    /// What is counted of one account, or of all.
+    fn series(&self, account: Option<&AccountId>) -> Option<&Series> {
+        match account {
+            None => Some(&self.overall),
+            Some(account) => self.accounts.get(account),
         }
-        if self.accounts.len() >= ACCOUNTS_MAX {
+    }
+
+    fn series_of(&mut self, account: &AccountId) -> &mut Series {
+        if !self.accounts.contains_key(account) && self.accounts.len() >= ACCOUNTS_MAX {
             let quiet = self.accounts.iter().min_by_key(|(_, series)| series.last_at()).map(|(account, _)| account.clone());
             quiet.map(|account| self.accounts.remove(&account));
         }
-        self.accounts.entry(account.clone()).or_default().note(now, note);
+        self.accounts.entry(account.clone()).or_default()
     }
 
     fn note_recent(&mut self, subscription: SubscriptionId, now: Timestamp) {
@@ -137,6 +222,14 @@ impl State {
 }
 
 impl Recent {
+    const fn in_minute(self, minute: i64) -> u32 {
+        match minute - self.minute {
+            0 => self.this,
+            -1 => self.before,
+            _ => 0,
+        }
+    }
+
     /// The last sixty seconds, taking the minute before as even.
     fn per_minute(self, now: Timestamp) -> f64 {
         let minute = now.unix_ms().div_euclid(MINUTE_MS);
@@ -197,5 +290,28 @@ mod tests {
         assert_eq!((rate(59), rate(90), rate(120)), (Some(60.0), Some(30.0), None));
         activity.attempted(&"a".parse().unwrap(), at(600), &attempt(2));
         assert_eq!(activity.state().recent.len(), 1, "what is over is forgotten");
+    }
+
+    #[test]
+    fn what_another_server_tells_again_is_counted_once() {
+        let (here, there) = (Activity::default(), Activity::default());
+        let account: AccountId = "a".parse().unwrap();
+        here.accepted(&account, at(0), 1);
+        for second in [1, 2, 3] {
+            there.attempted(&account, at(second), &AttemptNote { latency: Some(Duration::from_millis(7)), ..attempt(1) });
+            let report = there.minute(at(second)).unwrap();
+            let report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+            here.hear("there", at(0), report, at(second));
+        }
+        let seen = |activity: &Activity, account: Option<&AccountId>| {
+            let tally = activity.points(account, (at(0), at(60)), Duration::from_secs(60), at(60)).remove(0).tally;
+            (tally.events, tally.delivered, tally.latencies.percentile_ms(1.0))
+        };
+        assert_eq!((seen(&here, Some(&account)), seen(&here, None)), ((1, 3, Some(7)), (1, 3, Some(7))));
+        assert_eq!(seen(&there, None), (0, 3, Some(7)));
+        assert_eq!(here.attempts_per_minute(at(59)).values().copied().collect::<Vec<_>>(), [3.0]);
+        assert!(here.minute(at(0)).unwrap().subscriptions.is_empty(), "it tells of itself only");
+        here.hear("there", at(600), there.minute(at(0)).unwrap(), at(600));
+        assert_eq!(here.elsewhere().told.len(), 1, "what is over is forgotten");
     }
 }

@@ -1,6 +1,9 @@
 //! How long things took, as a histogram of fixed size from which percentiles are read.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 /// Buckets for each doubling of the time: a percentile is at most an eighth above the true one.
 const PER_OCTAVE: u32 = 8;
@@ -8,7 +11,8 @@ const PER_OCTAVE: u32 = 8;
 const MS_MAX: u64 = u32::MAX as u64;
 
 /// Counts of durations. Only buckets that hold something take memory: at most 240 of 8 bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Latencies {
     /// Bucket and count, in the order of buckets.
     counts: Vec<(u8, u32)>,
@@ -32,6 +36,20 @@ impl Latencies {
         for &(bucket, count) in &other.counts {
             self.add_bucket(bucket, count);
         }
+    }
+
+    /// What was counted beyond `earlier`, an earlier state of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before: HashMap<u8, u32> = earlier.counts.iter().copied().collect();
+        let mut added = Self::default();
+        for &(bucket, count) in &self.counts {
+            let more = count.saturating_sub(before.get(&bucket).copied().unwrap_or_default());
+            if more > 0 {
+                added.add_bucket(bucket, more);
+            }
+        }
+        added
     }
 
     /// The duration that `share` (0 to 1) of what was counted did not exceed, in milliseconds, rounded
@@ -95,6 +113,14 @@ mod tests {
         let mut merged = of(0..50);
         merged.merge(&of(50..5_000));
         assert_eq!(merged, of(0..5_000));
+    }
+
+    #[test]
+    fn an_earlier_state_and_what_came_since_are_the_whole() {
+        let (earlier, whole) = (of(0..50), of(0..5_000));
+        let mut sum = earlier.clone();
+        sum.merge(&whole.since(&earlier));
+        assert_eq!((sum, whole.since(&whole)), (whole, Latencies::default()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod process;
 mod series;
 mod table;
 
-pub use activity::{Activity, AttemptNote};
+pub use activity::{Activity, AttemptNote, MinuteReport};
 pub use class::AccountClass;
 pub use exposition::{AttemptMeasure, Measure, Metrics, TEXT_TYPE};
 pub use latencies::Latencies;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::latencies::Latencies;
 use crate::clock::Timestamp;
 
@@ -9,7 +11,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// What happened in one span of time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Events stored.
     pub events: u64,
@@ -37,6 +40,20 @@ impl Tally {
         self.failed_attempts += other.failed_attempts;
         self.dead += other.dead;
         self.latencies.merge(&other.latencies);
+    }
+
+    /// What was counted beyond `earlier`, an earlier state of the same counts.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            events: self.events.saturating_sub(earlier.events),
+            accepted: self.accepted.saturating_sub(earlier.accepted),
+            delivered: self.delivered.saturating_sub(earlier.delivered),
+            attempts: self.attempts.saturating_sub(earlier.attempts),
+            failed_attempts: self.failed_attempts.saturating_sub(earlier.failed_attempts),
+            dead: self.dead.saturating_sub(earlier.dead),
+            latencies: self.latencies.since(&earlier.latencies),
+        }
     }
 }
 
@@ -88,6 +105,13 @@ impl Series {
     #[must_use]
     pub fn has_minutes(since: Timestamp, now: Timestamp) -> bool {
         now.unix_ms() - since.unix_ms() <= Self::MINUTES * MINUTE_MS
+    }
+
+    /// What happened in the minute of `at`; none if nothing did, or it is too long ago.
+    #[must_use]
+    pub fn minute(&self, at: Timestamp) -> Option<&Tally> {
+        let begin = floor(at.unix_ms(), MINUTE_MS);
+        self.minutes.tallies.iter().rev().find(|(minute, _)| *minute == begin).map(|(_, tally)| tally)
     }
 
     /// When something last happened; none if never, or too long ago.

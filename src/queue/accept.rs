@@ -116,6 +116,8 @@ impl Queue {
         for _ in 0..PREPARED_MAX {
             match self.store_events(events.clone(), &sees, not_to).await {
                 Err(EmitError::Accept(AcceptError::ConfigurationChanged)) => self.reload().await.map_err(AcceptError::from)?,
+                // Another server may know it.
+                Err(EmitError::UnknownAccount { .. } | EmitError::UnknownEventType { .. }) if self.catch_up().await => {}
                 done => return done,
             }
         }
@@ -232,7 +234,9 @@ const fn reason(error: &EmitError) -> &'static str {
         EmitError::Accept(AcceptError::QueueFull { .. }) => "queue_full",
         EmitError::Accept(AcceptError::DocumentChanged { .. } | AcceptError::ConfigurationChanged) => "conflict",
         EmitError::Accept(AcceptError::Store(StoreError::StorageFull)) => "storage_full",
-        EmitError::Accept(AcceptError::Store(StoreError::Failed { .. } | StoreError::Unavailable { .. } | StoreError::Closed)) => "store",
+        EmitError::Accept(AcceptError::Store(
+            StoreError::Failed { .. } | StoreError::Unavailable { .. } | StoreError::Overtaken | StoreError::Closed,
+        )) => "store",
     }
 }
 

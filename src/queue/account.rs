@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::catalogue::Family;
 use crate::event::{AccountId, EventType, EventTypePattern};
-use crate::subscription::whole_number;
+use crate::subscription::whole_number_or_none;
 
 /// Whose events and subscriptions: a partner or a brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,12 +94,6 @@ impl AccountLimits {
     pub fn or(self, others: Self) -> Self {
         Self { events_max: self.events_max.or(others.events_max), bytes_max: self.bytes_max.or(others.bytes_max) }
     }
-}
-
-fn whole_number_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    struct Whole(#[serde(deserialize_with = "whole_number")] u64);
-    Ok(Option::<Whole>::deserialize(deserializer)?.map(|Whole(number)| number))
 }
 
 /// The kinds of accounts.

@@ -63,7 +63,7 @@ impl Queue {
         expected_version: Option<u32>,
         edit: impl FnOnce(&Account) -> Result<Account, E> + Send,
     ) -> Result<ChangedAccount, E> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.account(id).ok_or_else(|| ChangeAccountError::NotFound(id.clone()))?;
         check_version(present, expected_version)?;
@@ -110,7 +110,7 @@ impl Queue {
     /// # Errors
     /// [`ChangeAccountError`], and nothing is changed.
     pub async fn delete_account(&self, by: &Actor, id: &AccountId, expected_version: Option<u32>) -> Result<Account, ChangeAccountError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if let Some(going) = registry.deleting_account(id) {
             return Ok(Account::clone(going));
@@ -161,9 +161,8 @@ impl Queue {
             self.remove_inbound_of(&account.id).await?;
             self.metrics.activity().forget(&account.id);
             self.kept.forget(&account.id);
-            let _turn = self.configuring.lock().await;
-            self.store
-                .configure(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])
+            let _turn = self.turn_to_configure().await;
+            self.write_configuration(vec![ConfigurationChange::Remove { kind: ConfigurationKind::Account, id: account.id.to_string() }])
                 .await?;
             self.publish(|registry| registry.remove_account(&account.id));
             tracing::info!(account = %account.id, "everything of a deleted account is removed");
@@ -182,7 +181,8 @@ impl Queue {
     }
 
     async fn has_in_flight(&self, account: &AccountId) -> Result<bool, StoreError> {
-        for id in self.in_flight.ids() {
+        let others = self.store.in_flight().await?;
+        for id in self.in_flight.ids().into_iter().chain(others.iter().map(|lease| lease.delivery)) {
             if self.store.delivery(id).await?.is_some_and(|delivery| delivery.account == *account) {
                 return Ok(true);
             }

@@ -1,6 +1,6 @@
 //! Changes of configuration: stored first, then visible to routing and to the dispatcher.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::audit::{Actor, AuditAction, Deed, changed_pointers};
@@ -76,7 +76,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureError::Conflict`] if the id is taken.
     pub async fn create_account(&self, by: &Actor, account: Account) -> Result<(), ConfigureError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let record = record(ConfigurationKind::Account, account.id.to_string(), &account);
         let created = Deed::new(AuditAction::AccountCreated, Some(&account.id), &account.id);
         self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
@@ -89,7 +89,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureSubscriptionError`], and nothing is stored.
     pub async fn create_subscription(&self, by: &Actor, spec: SubscriptionSpec) -> Result<Change, ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let now = self.clock.now();
         self.check_allowed(&spec)?;
         let (spec, secrets) = settled(spec, None, now)?;
@@ -119,7 +119,7 @@ impl Queue {
         expected_version: Option<u32>,
         edit: impl FnOnce(&SubscriptionSpec) -> Result<SubscriptionSpec, E> + Send,
     ) -> Result<Change, E> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
@@ -146,7 +146,7 @@ impl Queue {
         key: impl FnOnce(&SubscriptionSpec) -> Result<(Secret, Option<String>), Vec<FieldError>> + Send,
         overlap: Duration,
     ) -> Result<Change, ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
@@ -219,7 +219,7 @@ impl Queue {
         id: SubscriptionId,
         expected_version: Option<u32>,
     ) -> Result<(), ConfigureSubscriptionError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.subscription(id).ok_or(ConfigureSubscriptionError::NotFound(id))?;
         if expected_version.is_some_and(|version| version != present.version) {
@@ -298,10 +298,19 @@ impl Queue {
         Ok(counts.iter().find(|counts| counts.subscription == id).map_or(0, |counts| counts.counts.waiting))
     }
 
+    /// Makes a change of the configuration seen, for whoever has the turn to change it.
     pub(super) fn publish(&self, edit: impl FnOnce(&mut Registry)) {
-        let mut registry = Registry::clone(&self.registry());
-        edit(&mut registry);
-        *self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(registry);
+        let mut present = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sole) = Arc::get_mut(&mut present) {
+            // Nobody looks at it at this moment, so that it need not be copied.
+            edit(sole);
+            drop(present);
+        } else {
+            let mut registry = Registry::clone(&present);
+            drop(present);
+            edit(&mut registry);
+            *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+        }
         self.changed.send_modify(|version| *version += 1);
     }
 }

@@ -13,6 +13,8 @@ use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, 
 
 /// What the ids of the stored records begin with.
 const RECORD: &str = "failing/";
+/// How many that other servers have found failing are known at most.
+const FAILING_MAX: usize = 100_000;
 
 /// How a receiver is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,20 +34,40 @@ pub struct EndpointHealth {
 
 /// The receivers of which something is known.
 #[derive(Debug, Default)]
-pub(super) struct Endpoints(Mutex<HashMap<SubscriptionId, EndpointHealth>>);
+pub(super) struct Endpoints(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What the dispatcher of this process has found out.
+    own: HashMap<SubscriptionId, EndpointHealth>,
+    /// Who is failing by what is stored: from an earlier process, or from another server.
+    stored: HashMap<SubscriptionId, EndpointHealth>,
+}
+
+impl Known {
+    fn of(&self, subscription: SubscriptionId) -> Option<EndpointHealth> {
+        self.own.get(&subscription).or_else(|| self.stored.get(&subscription)).copied()
+    }
+}
 
 impl Endpoints {
     /// Reads who was failing when the store was last used.
     pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
+        let endpoints = Self::default();
+        endpoints.take_over(records);
+        endpoints
+    }
+
+    fn take_over(&self, records: &[ConfigurationRecord]) {
         let of = |record: &ConfigurationRecord| {
             let id = record.id.strip_prefix(RECORD).filter(|_| record.kind == ConfigurationKind::Setting)?.parse().ok()?;
             // What cannot be read is found out again by the next attempts.
             Some((id, serde_json::from_str(&record.value).ok()?))
         };
-        Self(Mutex::new(records.iter().filter_map(of).collect()))
+        self.lock().stored = records.iter().filter_map(of).collect();
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<SubscriptionId, EndpointHealth>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,23 +76,36 @@ impl Queue {
     /// How a subscription's receiver is doing; healthy if nothing is known.
     #[must_use]
     pub fn endpoint(&self, subscription: SubscriptionId) -> EndpointHealth {
-        self.endpoints.map().get(&subscription).copied().unwrap_or_default()
+        self.endpoints.lock().of(subscription).unwrap_or_default()
     }
 
     /// How many receivers are failing.
     #[must_use]
     pub fn failing(&self) -> usize {
-        self.endpoints.map().values().filter(|health| health.failing_since.is_some()).count()
+        let known = self.endpoints.lock();
+        let others = known.stored.iter().filter(|(id, _)| !known.own.contains_key(id)).map(|(_, health)| health);
+        known.own.values().chain(others).filter(|health| health.failing_since.is_some()).count()
     }
 
     /// Takes note of how a receiver is doing, in memory.
     pub fn note_endpoint(&self, subscription: SubscriptionId, health: EndpointHealth) {
-        self.endpoints.map().insert(subscription, health);
+        self.endpoints.lock().own.insert(subscription, health);
     }
 
-    /// Forgets a receiver, in memory.
+    /// Forgets a receiver, in memory: the lane is gone, or another server has it.
     pub fn forget_endpoint(&self, subscription: SubscriptionId) {
-        self.endpoints.map().remove(&subscription);
+        self.endpoints.lock().own.remove(&subscription);
+        if !self.store.is_shared() {
+            self.endpoints.lock().stored.remove(&subscription);
+        }
+    }
+
+    /// Reads again whom other servers have found failing.
+    pub(super) async fn refresh_endpoints(&self) -> Result<(), StoreError> {
+        let (from, before) = (RECORD.to_owned(), Some(RECORD.replace('/', "0")));
+        let query = RecordQuery { kind: ConfigurationKind::Setting, before, from, limit: FAILING_MAX };
+        self.endpoints.take_over(&self.store.records(&query).await?);
+        Ok(())
     }
 
     /// Whether a receiver is failing by what is stored, whoever stored it.

@@ -53,7 +53,7 @@ impl Queue {
     /// # Errors
     /// [`DefineError`], and nothing is stored.
     pub async fn create_event_type(&self, by: &Actor, defined: DefinedType) -> Result<(), DefineError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.knows_event_type(&defined.name) {
             return Err(DefineError::Exists(defined.name));
@@ -69,6 +69,7 @@ impl Queue {
         let record = record(ConfigurationKind::EventType, defined.name.to_string(), &defined);
         let created = Deed::new(AuditAction::EventTypeCreated, None, &defined.name);
         self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: true }, self.audit(by, created)]).await?;
+        drop(registry);
         self.publish(|registry| registry.put_event_type(defined));
         Ok(())
     }
@@ -78,7 +79,7 @@ impl Queue {
     /// # Errors
     /// [`DefineError`], and nothing is changed.
     pub async fn delete_event_type(&self, by: &Actor, name: &EventType) -> Result<(), DefineError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.event_type(name).is_none() {
             let built_in = catalogue::find(name.as_str()).is_some();

@@ -73,7 +73,7 @@ impl Queue {
         new: InboundKeySpec,
         rng: &dyn Rng,
     ) -> Result<Arc<InboundKey>, ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.account(&new.account).is_none() {
             return Err(ConfigureInboundKeyError::UnknownAccount(new.account));
@@ -88,6 +88,7 @@ impl Queue {
         changes.extend(first.iter().map(|text| put_namespace(&self.vault, &key.account, text)));
         changes.push(self.audit(by, Deed::new(AuditAction::InboundKeyCreated, Some(&key.account), &key.id)));
         self.write_configuration(changes).await?;
+        drop(registry);
         self.publish(|registry| {
             if let Some(text) = first {
                 registry.inbound.put_namespace(key.account.clone(), text);
@@ -108,7 +109,7 @@ impl Queue {
         overlap: Duration,
         rng: &dyn Rng,
     ) -> Result<Arc<InboundKey>, ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let now = self.clock.now();
         let present = registry.inbound_keys().get(id).ok_or(ConfigureInboundKeyError::NotFound(id))?;
@@ -139,7 +140,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureInboundKeyError`], and nothing is changed.
     pub async fn delete_inbound_key(&self, by: &Actor, id: InboundKeyId) -> Result<(), ConfigureInboundKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.inbound_keys().get(id).ok_or(ConfigureInboundKeyError::NotFound(id))?;
         let mut changes = removals(id).to_vec();

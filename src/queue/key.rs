@@ -230,7 +230,7 @@ pub struct LastUse(Arc<AtomicI64>);
 impl LastUse {
     /// Notes a use.
     pub fn note(&self, at: Timestamp) {
-        self.0.store(at.unix_ms(), Ordering::Relaxed);
+        self.0.fetch_max(at.unix_ms(), Ordering::Relaxed);
     }
 
     /// When it was used last; none if never.

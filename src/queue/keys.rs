@@ -13,7 +13,7 @@ use crate::event::AccountId;
 use crate::id::KeyId;
 use crate::rng::Rng;
 use crate::secret::Secret;
-use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError};
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery, StoreError};
 
 /// Most keys that are kept.
 const KEYS_MAX: usize = 10_000;
@@ -68,7 +68,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureKeyError`], and nothing is stored.
     pub async fn create_key(&self, by: &Actor, new: KeySpec, rng: &dyn Rng) -> Result<IssuedKey, ConfigureKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if let Some(account) = new.account.as_ref().filter(|account| registry.account(account).is_none()) {
             return Err(ConfigureKeyError::UnknownAccount(account.clone()));
@@ -76,6 +76,7 @@ impl Queue {
         let lifetime_ms = new.expires_at.map(|expires_at| expires_at.unix_ms() - self.clock.now().unix_ms());
         let (id, issued) = self.issue(&registry, new, lifetime_ms, rng)?;
         self.write_configuration(vec![put_key(id, &issued.key), self.audit(by, created(&issued.key))]).await?;
+        drop(registry);
         self.publish(|registry| registry.put_key(id, issued.key.clone()));
         Ok(issued)
     }
@@ -86,7 +87,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureKeyError`], and nothing is stored.
     pub async fn rotate_key(&self, by: &Actor, id: KeyId, overlap: Duration, rng: &dyn Rng) -> Result<IssuedKey, ConfigureKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let now = self.clock.now();
         let present = registry.key(id).ok_or(ConfigureKeyError::NotFound(id))?;
@@ -113,7 +114,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureKeyError`], and nothing is changed.
     pub async fn delete_key(&self, by: &Actor, id: KeyId) -> Result<(), ConfigureKeyError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = registry.key(id).ok_or(ConfigureKeyError::NotFound(id))?;
         let deleted = Deed::new(AuditAction::KeyDeleted, present.account.as_ref(), &id);
@@ -148,7 +149,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureError`] if the store is full or fails; the next call writes it again.
     pub async fn save_last_uses(&self) -> Result<(), ConfigureError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
         let all = created.chain([(KeyRef::Operator, &self.operator_last_use)]);
@@ -162,6 +163,27 @@ impl Queue {
         self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
         *self.saved_last_uses.lock().unwrap_or_else(PoisonError::into_inner) = uses;
         Ok(())
+    }
+}
+
+impl Queue {
+    /// Takes note of when keys were used on other servers.
+    pub(super) async fn refresh_last_uses(&self) -> Result<(), StoreError> {
+        let (kind, from) = (ConfigurationKind::Setting, LAST_USES.to_owned());
+        let query = RecordQuery { kind, before: Some(format!("{from}0")), from, limit: 1 };
+        self.note_last_uses(&read_last_uses(&self.store.records(&query).await?));
+        Ok(())
+    }
+
+    pub(super) fn note_last_uses(&self, saved: &LastUses) {
+        let registry = self.registry();
+        let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
+        for (id, last_use) in created.chain([(KeyRef::Operator, &self.operator_last_use)]) {
+            saved.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
+        }
+        for key in registry.inbound_keys().iter() {
+            saved.get(&key.id.to_string()).iter().for_each(|at| key.last_use.note(**at));
+        }
     }
 }
 

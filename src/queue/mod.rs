@@ -39,7 +39,7 @@ pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery};
 pub use configure::{Change, ConfigureSubscriptionError};
 pub use endpoint::EndpointHealth;
 pub use event_types::DefineError;
-pub use follow::follow_configuration;
+pub use follow::{follow_configuration, follow_others};
 pub use in_flight::InFlight;
 pub use inbound_key::{InboundKey, InboundKeys};
 pub use inbound_keys::{ConfigureInboundKeyError, InboundKeySpec};
@@ -85,9 +85,9 @@ pub struct Queue {
     clock: Arc<dyn Clock>,
     ids: IdSource,
     registry: RwLock<Arc<Registry>>,
-    /// Held while configuration is changed, so that changes reach the registry in the order of their commits.
     /// Which configuration `registry` is.
     revision: AtomicU64,
+    /// Held while configuration is changed, so that changes reach the registry in the order of their commits.
     configuring: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     in_flight: InFlight,
@@ -125,15 +125,7 @@ impl Queue {
         let (revision, records) = store.configuration_with_revision().await?;
         let registry = Registry::read(&records, &vault);
         let saved_last_uses = keys::read_last_uses(&records);
-        let operator_last_use = LastUse::default();
-        let created = registry.keys().map(|(_, key)| (key.id, &key.last_use));
-        for (id, last_use) in created.chain([(KeyRef::Operator, &operator_last_use)]) {
-            saved_last_uses.get(&id.to_string()).iter().for_each(|at| last_use.note(**at));
-        }
-        for key in registry.inbound_keys().iter() {
-            saved_last_uses.get(&key.id.to_string()).iter().for_each(|at| key.last_use.note(**at));
-        }
-        Ok(Self {
+        let queue = Self {
             store,
             clock,
             ids: IdSource::new(tag, 0),
@@ -151,9 +143,11 @@ impl Queue {
             kept: kept::KeptCounts::default(),
             key_lifetime,
             vault,
-            operator_last_use,
-            saved_last_uses: Mutex::new(saved_last_uses),
-        })
+            operator_last_use: LastUse::default(),
+            saved_last_uses: Mutex::new(saved_last_uses.clone()),
+        };
+        queue.note_last_uses(&saved_last_uses);
+        Ok(queue)
     }
 
     /// The same with these metrics, which others count into too.

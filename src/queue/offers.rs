@@ -77,7 +77,7 @@ impl Queue {
         account: AccountId,
         spec: OfferSpec,
     ) -> Result<Arc<Offer>, ConfigureOfferError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         if registry.account(&account).is_none() {
             return Err(ConfigureOfferError::UnknownAccount(account));
@@ -94,6 +94,7 @@ impl Queue {
         let deed = Deed::new(AuditAction::OfferCreated, Some(&created.offer.account), &created.offer.id);
         self.write_configuration(vec![put(&created.offer, true), self.audit(by, deed)]).await?;
         let offer = created.offer.clone();
+        drop(registry);
         self.publish(|registry| registry.put_offer(created));
         Ok(offer)
     }
@@ -111,7 +112,7 @@ impl Queue {
         expected_version: Option<u32>,
         edit: impl FnOnce(&Offer) -> Result<OfferSpec, E> + Send,
     ) -> Result<Arc<Offer>, E> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = &registry.offer(id).ok_or_else(|| ConfigureOfferError::NotFound(id.clone()))?.offer;
         check_version(present, expected_version)?;
@@ -134,7 +135,7 @@ impl Queue {
     /// # Errors
     /// [`ConfigureOfferError`], and nothing is changed.
     pub async fn delete_offer(&self, by: &Actor, id: &OfferId, expected_version: Option<u32>) -> Result<(), ConfigureOfferError> {
-        let _turn = self.configuring.lock().await;
+        let _turn = self.turn_to_configure().await;
         let registry = self.registry();
         let present = &registry.offer(id).ok_or_else(|| ConfigureOfferError::NotFound(id.clone()))?.offer;
         check_version(present, expected_version)?;

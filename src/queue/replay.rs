@@ -10,6 +10,9 @@
 //! deliveries thus wait behind no more than that portion, and a receiver that is down or paused holds
 //! the replay up. The deliveries keep their ids and their counters, and are rendered with the present
 //! template, as when a person retries one.
+//!
+//! Where several servers share the store, one of them carries replays out and the others read how they stand.
+//! A cancellation is a record of its own, so that whoever carries the replay out cannot write over it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +31,7 @@ use crate::delivery::StateName;
 use crate::event::AccountId;
 use crate::id::{DeliveryId, ReplayId, SubscriptionId};
 use crate::store::{
-    ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, DecidedQuery, Page, Revival, RevivalRecord,
+    ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, DecidedQuery, Page, RecordQuery, Revival, RevivalRecord,
 };
 use crate::subscription::SubscriptionState;
 
@@ -40,6 +43,8 @@ const PORTION: usize = 64;
 const COUNTED_AT_ONCE: usize = 5_000;
 /// Pause between two portions.
 const TICK: Duration = Duration::from_millis(50);
+/// Pause after something that the store did not do.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Most of a pace that can be caught up, after a pause.
 const CATCH_UP: Duration = Duration::from_secs(1);
 /// Most replays that are not over.
@@ -167,14 +172,30 @@ pub(super) struct Replays {
 impl Replays {
     /// Reads the stored replays; one that cannot be read is reported and left out.
     pub(super) fn read(records: &[ConfigurationRecord]) -> Self {
-        let mut known = BTreeMap::new();
-        for record in records.iter().filter(|record| record.kind == ConfigurationKind::Replay) {
-            match serde_json::from_str::<Replay>(&record.value) {
-                Ok(replay) => drop(known.insert(replay.id, replay)),
-                Err(error) => tracing::error!(replay = record.id, %error, "a stored replay cannot be read; it is left out"),
+        Self { known: Mutex::new(stored(records)), ..Self::default() }
+    }
+
+    /// Takes over how the replays stand by the store.
+    fn take_over(&self, mut stored: BTreeMap<ReplayId, Replay>) {
+        let mut known = self.known();
+        let (mut some_began, mut some_ended) = (false, false);
+        for replay in stored.values_mut() {
+            let before = known.get(&replay.id);
+            some_began |= before.is_none() && !replay.state.is_over();
+            some_ended |= replay.state.is_over() && before.is_some_and(|before| !before.state.is_over());
+            // What is counted so far is not stored.
+            if let (ReplayState::Counting, Some(before)) = (replay.state, before) {
+                replay.matched = replay.matched.max(before.matched);
             }
         }
-        Self { known: Mutex::new(known), ..Self::default() }
+        *known = stored;
+        drop(known);
+        if some_began {
+            self.created.notify_one();
+        }
+        if some_ended {
+            self.over.notify_waiters();
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<ReplayId, Replay>> {
@@ -214,6 +235,7 @@ impl Queue {
     /// # Errors
     /// [`ReplayError`], and nothing is stored.
     pub async fn create_replay(&self, by: &Actor, request: ReplayRequest) -> Result<Replay, ReplayError> {
+        self.refresh_replays().await?;
         let _turn = self.replays.turn.lock().await;
         let now = self.clock.now();
         let registry = self.registry();
@@ -249,7 +271,7 @@ impl Queue {
         if !replay.dry_run {
             changes.push(self.audit(by, Deed::new(AuditAction::ReplayCreated, Some(&replay.account), &replay.id)));
         }
-        changes.extend(forgotten.iter().map(|id| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() }));
+        changes.extend(forgotten.iter().copied().flat_map(removals));
         self.write_configuration(changes).await?;
         self.replays.known().retain(|id, _| !forgotten.contains(id));
         self.replays.put(replay.clone());
@@ -262,13 +284,30 @@ impl Queue {
     /// # Errors
     /// [`ReplayError`] if there is none, it is over, or it could not be stored.
     pub async fn cancel_replay(&self, by: &Actor, id: ReplayId) -> Result<Replay, ReplayError> {
+        self.refresh_replays().await?;
         let _turn = self.replays.turn.lock().await;
         let replay = self.replay(id).ok_or(ReplayError::NotFound(id))?;
         if replay.state.is_over() {
             return Err(ReplayError::Over(id));
         }
+        let at = self.clock.now();
         let note = self.audit(by, Deed::new(AuditAction::ReplayCancelled, Some(&replay.account), &replay.id));
-        self.finish(replay, ReplayState::Cancelled, Some(note)).await
+        self.write_configuration(vec![ConfigurationChange::Put { record: cancellation(id, at), if_absent: true }, note]).await?;
+        let replay = cancelled(replay, at);
+        self.replays.put(replay.clone());
+        Ok(replay)
+    }
+
+    /// Reads how the replays stand, where another server may carry them out.
+    pub(super) async fn refresh_replays(&self) -> Result<(), StoreError> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        // No step of this server is under way meanwhile, of which the store would not know yet.
+        let _turn = self.replays.turn.lock().await;
+        let query = RecordQuery { kind: ConfigurationKind::Replay, from: String::new(), before: None, limit: 4 * REMEMBERED_MAX };
+        self.replays.take_over(stored(&self.store.records(&query).await?));
+        Ok(())
     }
 
     /// Waits until a replay is over, at most for `wait`, and tells how it stands then.
@@ -293,23 +332,20 @@ impl Queue {
         let _turn = self.replays.turn.lock().await;
         let ids: Vec<_> = self.replays.known().values().filter(|replay| replay.account == *account).map(|replay| replay.id).collect();
         if !ids.is_empty() {
-            let remove = |id: &ReplayId| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id: id.to_string() };
-            self.write_configuration(ids.iter().map(remove).collect()).await?;
+            self.write_configuration(ids.iter().copied().flat_map(removals).collect()).await?;
             self.replays.known().retain(|id, _| !ids.contains(id));
         }
         Ok(())
     }
 
-    async fn finish(&self, replay: Replay, state: ReplayState, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
+    async fn finish(&self, replay: Replay, state: ReplayState) -> Result<Replay, ReplayError> {
         let skipped = if state == ReplayState::Done && !replay.dry_run { replay.matched.saturating_sub(replay.done) } else { 0 };
         let replay = Replay { state, skipped, finished_at: Some(self.clock.now()), ..replay };
-        self.save(replay, note).await
+        self.save(replay).await
     }
 
-    async fn save(&self, replay: Replay, note: Option<ConfigurationChange>) -> Result<Replay, ReplayError> {
-        let mut changes = vec![ConfigurationChange::Put { record: record(&replay), if_absent: false }];
-        changes.extend(note);
-        self.write_configuration(changes).await?;
+    async fn save(&self, replay: Replay) -> Result<Replay, ReplayError> {
+        self.write_configuration(vec![ConfigurationChange::Put { record: record(&replay), if_absent: false }]).await?;
         self.replays.put(replay.clone());
         Ok(replay)
     }
@@ -328,16 +364,63 @@ impl Queue {
     }
 }
 
+/// What the id of the record of a cancellation ends with, behind that of the replay.
+const CANCELLATION: &str = "/cancelled";
+
+/// The stored replays. One with a cancellation is cancelled, whatever its own record says.
+fn stored(records: &[ConfigurationRecord]) -> BTreeMap<ReplayId, Replay> {
+    let (mut known, mut cancellations) = (BTreeMap::new(), Vec::new());
+    for ConfigurationRecord { id, value, .. } in records.iter().filter(|record| record.kind == ConfigurationKind::Replay) {
+        let read = match id.strip_suffix(CANCELLATION) {
+            Some(of) => serde_json::from_str::<Timestamp>(value).map(|at| cancellations.extend(of.parse::<ReplayId>().map(|of| (of, at)))),
+            None => serde_json::from_str::<Replay>(value).map(|replay| drop(known.insert(replay.id, replay))),
+        };
+        if let Err(error) = read {
+            tracing::error!(replay = id, %error, "a stored replay cannot be read; it is left out");
+        }
+    }
+    for (id, at) in cancellations {
+        if let Some(replay) = known.remove(&id) {
+            known.insert(id, cancelled(replay, at));
+        }
+    }
+    known
+}
+
+fn cancelled(replay: Replay, at: Timestamp) -> Replay {
+    Replay { state: ReplayState::Cancelled, skipped: 0, finished_at: Some(at), ..replay }
+}
+
+fn cancellation(id: ReplayId, at: Timestamp) -> ConfigurationRecord {
+    let value = serde_json::to_string(&at).expect("a time can be written as JSON");
+    ConfigurationRecord { kind: ConfigurationKind::Replay, id: format!("{id}{CANCELLATION}"), value }
+}
+
+fn removals(id: ReplayId) -> [ConfigurationChange; 2] {
+    let remove = |id| ConfigurationChange::Remove { kind: ConfigurationKind::Replay, id };
+    [remove(id.to_string()), remove(format!("{id}{CANCELLATION}"))]
+}
+
 fn record(replay: &Replay) -> ConfigurationRecord {
     let value = serde_json::to_string(replay).expect("a replay has only text keys, so it can be written as JSON");
     ConfigurationRecord { kind: ConfigurationKind::Replay, id: replay.id.to_string(), value }
 }
 
-/// Carries the replays of `queue` out, until the store fails or is closed. Run it once per queue.
+/// Carries the replays of `queue` out when it is its turn, until the store is closed. Run it once per queue.
 pub async fn run_replays(queue: Arc<Queue>, mut turn: Turn) {
     let mut paces: BTreeMap<ReplayId, Allowance> = BTreeMap::new();
+    let mut is_new = true;
     loop {
-        turn.ours().await;
+        if !turn.is_ours() {
+            turn.ours().await;
+            is_new = true;
+        }
+        // Another server may have had it before.
+        if std::mem::take(&mut is_new) && queue.refresh_replays().await.is_err() {
+            is_new = true;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let unfinished: Vec<_> = queue.replays.known().values().filter(|replay| !replay.state.is_over()).cloned().collect();
         paces.retain(|id, _| unfinished.iter().any(|replay| replay.id == *id));
         if unfinished.is_empty() {
@@ -350,11 +433,11 @@ pub async fn run_replays(queue: Arc<Queue>, mut turn: Turn) {
             let pace = paces.entry(replay.id).or_insert_with(|| Allowance { counted: 0, after: None, left: 1.0, at: instant });
             match step(&queue, replay.id, pace).await {
                 Ok(more_at_once) => more |= more_at_once,
-                // Space may come back; the replay stands where it stood.
-                Err(ReplayError::Store(StoreError::StorageFull)) => {}
+                Err(ReplayError::Store(StoreError::Closed)) => return,
+                // Space or the database may come back; the replay stands where it stood.
                 Err(error) => {
-                    tracing::debug!(%error, "replays end, since the store does");
-                    return;
+                    tracing::debug!(%error, "a replay does not get on");
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
@@ -396,7 +479,7 @@ async fn step(queue: &Queue, id: ReplayId, allowance: &mut Allowance) -> Result<
     let Some(replay) = queue.replay(id).filter(|replay| !replay.state.is_over()) else { return Ok(false) };
     let registry = queue.registry();
     let Some(subscription) = registry.subscription(replay.subscription) else {
-        return queue.finish(replay, ReplayState::Cancelled, None).await.map(|_| false);
+        return queue.finish(replay, ReplayState::Cancelled).await.map(|_| false);
     };
     if replay.state == ReplayState::Counting {
         return count(queue, replay, allowance).await;
@@ -419,7 +502,7 @@ async fn step(queue: &Queue, id: ReplayId, allowance: &mut Allowance) -> Result<
     let replay = Replay { done: moved.done + revived as u64, ..moved };
     queue.replays.put(replay.clone());
     if page.next.is_none() {
-        queue.finish(replay, ReplayState::Done, None).await?;
+        queue.finish(replay, ReplayState::Done).await?;
         return Ok(false);
     }
     // Nothing of a long stretch fitted.
@@ -460,9 +543,9 @@ async fn count(queue: &Queue, replay: Replay, allowance: &mut Allowance) -> Resu
     if allowance.after.is_some() {
         queue.replays.put(replay);
     } else if replay.dry_run || replay.matched == 0 {
-        queue.finish(replay, ReplayState::Done, None).await?;
+        queue.finish(replay, ReplayState::Done).await?;
     } else {
-        queue.save(Replay { state: ReplayState::Running, ..replay }, None).await?;
+        queue.save(Replay { state: ReplayState::Running, ..replay }).await?;
     }
     Ok(true)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::kept::Trimming;
 use super::{AcceptError, AccountLimits, ConfigureError, Queue, StoreError};
@@ -39,50 +40,59 @@ const STEPS_PER_TURN: usize = 40;
 /// Pause between two steps of removing a deleted account.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often a node looks whether it is its turn.
+/// Pause after something that the store did not do.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a server looks whether it is its turn.
 const TURN_CHECK: Duration = Duration::from_secs(5);
 
-/// Removes what is old and ends deliveries of deleted subscriptions, until the store fails or is closed.
-/// Other settings hold from the next round on. Once an interval it also saves when API keys were used, which
-/// every node does for itself; the rest it does when it is its turn.
+/// Where a sweep stands.
+struct Sweep {
+    queue: Arc<Queue>,
+    turn: Turn,
+    round_due: Instant,
+    action_place: Option<u128>,
+    trimming: Trimming,
+}
+
+/// Removes what is old and ends deliveries of deleted subscriptions, until the store is closed. Other settings
+/// hold from the next round on. Once an interval it also saves when API keys were used, which every server
+/// does for itself; the rest it does when it is its turn.
 pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSettings>, turn: Turn) {
     let mut changes = queue.changes();
-    let mut round_due = queue.clock.instant();
-    let mut action_place = None;
-    let mut trimming = Trimming::default();
+    let round_due = queue.clock.instant();
+    let mut sweep = Sweep { queue, turn, round_due, action_place: None, trimming: Trimming::default() };
     loop {
-        let RetentionSettings { events, audit, actions, clicks, inbound_calls, per_account, interval } = *settings.borrow();
-        if queue.clock.instant() >= round_due {
-            round_due = queue.clock.instant() + interval;
-            action_place = match prune_actions(&queue, actions, action_place).await {
-                Ok(place) => place,
-                Err(_) => return,
-            };
-            // A full disk takes no configuration, and that is no reason to stop the rest.
-            let inbound = queue.prune_inbound(clicks, inbound_calls).await.map_err(ConfigureError::from);
-            let pruned = if turn.is_ours() { queue.prune_audit_log(audit).await } else { Ok(()) };
-            for done in [queue.save_last_uses().await, pruned, inbound] {
-                match done {
-                    Ok(()) | Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => {}
-                    Err(ConfigureError::Store(_)) => return,
-                }
+        let settings = *settings.borrow();
+        let wait = match sweep.step(settings).await {
+            Ok(wait) => wait,
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::debug!(%error, "what is old cannot be removed yet");
+                tokio::time::sleep(PAUSE).await;
+                continue;
             }
-        }
-        if !turn.is_ours() {
-            let _ = tokio::time::timeout(TURN_CHECK, changes.changed()).await;
-            continue;
-        }
-        if queue.end_orphans().await.is_err() {
-            return;
-        }
-        let is_left = match queue.remove_deleted_accounts().await {
-            Ok(is_left) => is_left,
-            Err(ConfigureError::Store(StoreError::StorageFull) | ConfigureError::Conflict { .. }) => true,
-            Err(ConfigureError::Store(_)) => return,
         };
+        // A deleted subscription's deliveries are ended at once, not at the next round.
+        let _ = tokio::time::timeout(wait, changes.changed()).await;
+    }
+}
+
+impl Sweep {
+    /// Does what there is to do, and tells when there may be more.
+    async fn step(&mut self, settings: RetentionSettings) -> Result<Duration, StoreError> {
+        if self.queue.clock.instant() >= self.round_due {
+            self.round(settings).await?;
+            self.round_due = self.queue.clock.instant() + settings.interval;
+        }
+        if !self.turn.is_ours() {
+            return Ok(TURN_CHECK);
+        }
+        let queue = &self.queue;
+        queue.end_orphans().await?;
+        let is_left = passing(queue.remove_deleted_accounts().await)?.unwrap_or(true);
         loop {
             let now = queue.clock.now();
-            let Ok(pruned) = queue.store.prune(now.before(events), now, STEP).await else { return };
+            let pruned = queue.store.prune(now.before(settings.events), now, STEP).await?;
             queue.kept.removed(&pruned);
             queue.metrics.events_removed("age", pruned.events);
             if !pruned.more {
@@ -92,17 +102,41 @@ pub async fn sweep(queue: Arc<Queue>, settings: watch::Receiver<RetentionSetting
         }
         let mut is_behind = false;
         for _ in 0..STEPS_PER_TURN {
-            match queue.keep_to_limits(per_account, &mut trimming).await {
-                Ok(true) => tokio::time::sleep(BREATH).await,
-                Ok(false) => break,
-                Err(_) => return,
+            if !queue.keep_to_limits(settings.per_account, &mut self.trimming).await? {
+                break;
             }
+            tokio::time::sleep(BREATH).await;
             is_behind = true;
         }
-        // A deleted subscription's deliveries are ended at once, not at the next round.
-        let wait = round_due.saturating_duration_since(queue.clock.instant());
-        let wait = if is_left || is_behind { wait.min(REMOVAL_PAUSE) } else { wait };
-        let _ = tokio::time::timeout(wait, changes.changed()).await;
+        let wait = self.round_due.saturating_duration_since(queue.clock.instant());
+        Ok(if is_left || is_behind { wait.min(REMOVAL_PAUSE) } else { wait })
+    }
+
+    /// What is done once an interval.
+    async fn round(&mut self, settings: RetentionSettings) -> Result<(), StoreError> {
+        passing(self.queue.save_last_uses().await)?;
+        if !self.turn.is_ours() {
+            return Ok(());
+        }
+        self.action_place = match prune_actions(&self.queue, settings.actions, self.action_place).await {
+            Ok(place) => place,
+            Err(AcceptError::Store(error)) => return Err(error),
+            // A row was changed meanwhile; it is looked at again from the start.
+            Err(_) => None,
+        };
+        passing(self.queue.prune_inbound(settings.clicks, settings.inbound_calls).await.map_err(ConfigureError::from))?;
+        passing(self.queue.prune_audit_log(settings.audit).await)?;
+        passing(self.queue.prune_activity().await)?;
+        Ok(())
+    }
+}
+
+/// None if it was not done for a reason that is no reason to stop the rest: a full disk takes no configuration.
+fn passing<T>(done: Result<T, ConfigureError>) -> Result<Option<T>, StoreError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(ConfigureError::Store(StoreError::StorageFull | StoreError::Overtaken) | ConfigureError::Conflict { .. }) => Ok(None),
+        Err(ConfigureError::Store(error)) => Err(error),
     }
 }
 

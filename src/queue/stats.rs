@@ -10,9 +10,9 @@ use super::{Counts, EndpointHealth, Queue, StoreError, SubscriptionCounts};
 use crate::attempt::Outcome;
 use crate::clock::Timestamp;
 use crate::event::AccountId;
-use crate::id::SubscriptionId;
-use crate::metrics::{AccountClass, AttemptMeasure, AttemptNote, Measure, Point, Tally};
-use crate::store::Settlement;
+use crate::id::{NodeId, SubscriptionId};
+use crate::metrics::{AccountClass, AttemptMeasure, AttemptNote, Measure, MinuteReport, Point, Series, Tally};
+use crate::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery, Settlement};
 use crate::subscription::{Subscription, SubscriptionState};
 
 /// How long the look into the due indexes is good for.
@@ -68,7 +68,79 @@ pub struct SubscriptionStats {
     pub health: EndpointHealth,
 }
 
+/// What the ids of the records begin with in which servers tell each other what they did, by the minute.
+const ACTIVITY: &str = "activity/";
+/// Comes after all of these ids.
+const ACTIVITY_END: &str = "activity0";
+/// Most of these records that are read at once: 3 hours of 50 servers.
+const TOLD_MAX: usize = 10_000;
+
+/// What a server has told of itself.
+#[derive(Debug, Default)]
+pub(super) struct ToldActivity {
+    /// For the minute that begins then.
+    minute: Option<Timestamp>,
+    last: Option<MinuteReport>,
+    /// Whether everything that others tell of the last hours was read.
+    is_complete: bool,
+}
+
+const fn minutes(count: i64) -> Duration {
+    Duration::from_secs(60 * count.unsigned_abs())
+}
+
+/// The record of one server and minute. Its id sorts by time.
+fn activity_id(at: Timestamp, server: NodeId) -> String {
+    format!("{ACTIVITY}{:010}/{server}", at.unix_ms() / 60_000)
+}
+
 impl Queue {
+    /// Tells other servers on the same store what this one, which they know as `server`, has done of late, and
+    /// hears what they did.
+    pub(super) async fn exchange_activity(&self, server: NodeId, told: &mut ToldActivity) -> Result<(), ConfigureError> {
+        let now = self.clock.now();
+        let this_minute = Timestamp::from_unix_ms(now.unix_ms() - now.unix_ms().rem_euclid(60_000));
+        // The minute before is told once more when it is over.
+        for minute in told.minute.into_iter().filter(|minute| *minute != this_minute).chain([this_minute]) {
+            let report = self.metrics.activity().minute(minute);
+            if report.is_none() || (told.minute == Some(minute) && told.last == report) {
+                continue;
+            }
+            let value = serde_json::to_string(&report).expect("it has only text keys, so it can be written as JSON");
+            let record = ConfigurationRecord { kind: ConfigurationKind::Setting, id: activity_id(minute, server), value };
+            self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
+            (told.minute, told.last) = (Some(minute), report);
+        }
+        let heard = if told.is_complete { minutes(2) } else { minutes(Series::MINUTES) };
+        let from = activity_id(now.before(heard), NodeId::from_raw(0));
+        let query = RecordQuery { kind: ConfigurationKind::Setting, from, before: Some(ACTIVITY_END.into()), limit: TOLD_MAX };
+        for record in self.store.records(&query).await? {
+            let Some((minute, other)) = record.id.strip_prefix(ACTIVITY).and_then(|rest| rest.split_once('/')) else { continue };
+            let Ok(minute) = minute.parse::<i64>() else { continue };
+            if other != server.to_string()
+                && let Ok(report) = serde_json::from_str(&record.value)
+            {
+                self.metrics.activity().hear(other, Timestamp::from_unix_ms(minute * 60_000), report, now);
+            }
+        }
+        told.is_complete = true;
+        Ok(())
+    }
+
+    /// Removes what servers told each other long ago.
+    pub(super) async fn prune_activity(&self) -> Result<(), ConfigureError> {
+        let cutoff = activity_id(self.clock.now().before(minutes(Series::MINUTES + 1)), NodeId::from_raw(0));
+        let query = RecordQuery { kind: ConfigurationKind::Setting, from: ACTIVITY.into(), before: Some(cutoff), limit: TOLD_MAX };
+        let old = self.store.records(&query).await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        self.write_configuration(
+            old.into_iter().map(|ConfigurationRecord { kind, id, .. }| ConfigurationChange::Remove { kind, id }).collect(),
+        )
+        .await
+    }
+
     /// The numbers of all accounts, or of one.
     ///
     /// # Errors

@@ -132,6 +132,11 @@ pub trait Store: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What is noted as in flight by all nodes, the lowest delivery first.
+    async fn in_flight(&self) -> Result<Vec<Lease>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Ends a pending or dead delivery as cancelled.
     async fn cancel(&self, delivery: DeliveryId, at: Timestamp) -> Result<Delivery, ChangeError> {
         self.cancel_noted(delivery, at, None).await
@@ -186,8 +191,8 @@ pub trait Store: Debug + Send + Sync {
     /// Writes configuration: all changes or none, on disk when this returns.
     async fn configure(&self, changes: Vec<ConfigurationChange>) -> Result<(), ConfigureError>;
 
-    /// The same by somebody who knows the configuration of this revision. Answers with the revision that is
-    /// known then: a newer one, unless other servers have changed something that is not known.
+    /// The same by somebody who knows the configuration of this revision. If another server has changed it since,
+    /// nothing is written ([`StoreError::Overtaken`]). Answers with the revision that is known then.
     async fn configure_under(&self, revision: Revision, changes: Vec<ConfigurationChange>) -> Result<Revision, ConfigureError> {
         self.configure(changes).await?;
         Ok(revision)
@@ -199,6 +204,11 @@ pub trait Store: Debug + Send + Sync {
     /// The same, and which revision it is.
     async fn configuration_with_revision(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
         Ok((Revision::default(), self.configuration().await?))
+    }
+
+    /// Which configuration is stored.
+    async fn configuration_revision(&self) -> Result<Revision, StoreError> {
+        Ok(Revision::default())
     }
 
     /// Waits until there is a configuration that is newer than `revision`, written by another server. Never,
@@ -234,6 +244,11 @@ pub trait Store: Debug + Send + Sync {
     /// Stores parts of an archive, in its order; on disk when this returns. What is there already stays
     /// as it is. Answers how many parts were new.
     async fn restore(&self, items: Vec<Archived>) -> Result<usize, StoreError>;
+
+    /// Whether other servers may write to the store too.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// The leases by which several nodes share the lanes, if several may share the store.
     fn lane_leases(&self, _ttl: Duration) -> Option<Arc<dyn LaneLeases>> {

@@ -557,6 +557,9 @@ pub enum StoreError {
         /// What the network, the driver or the server said.
         detail: String,
     },
+    /// Another server changed the configuration since it was read here; nothing was written.
+    #[error("another server changed the configuration at the same moment; nothing was stored, send it again")]
+    Overtaken,
     /// The store was closed.
     #[error("the store is closed; the server is stopping")]
     Closed,

@@ -27,7 +27,7 @@ pub use signing::{SIGNATURE_HEADERS, SIGNATURE_PARAMETERS, SignatureForm, Signat
 pub use spec::{
     ATTEMPTS_MAX, BodyFormat, ExponentialSpec, HeaderSpec, MINIMUM_DELAY_MAX_S, Method, Order, REQUESTS_PER_SECOND_MAX,
     REQUESTS_PER_SECOND_MIN, RateScope, RequestSpec, RetryProfile, RetrySpec, Scope, SubscriptionSpec, SubscriptionState, TIMEOUT_MAX_MS,
-    whole_number,
+    whole_number, whole_number_or_none,
 };
 pub use target::literal_target;
 pub use tls::TlsSpec;

@@ -417,6 +417,17 @@ pub fn whole_number<'de, D: serde::Deserializer<'de>, T: TryFrom<u64>>(deseriali
     whole.ok_or_else(|| serde::de::Error::custom(format_args!("`{number}` is not a whole number that fits here")))
 }
 
+/// The same, or null.
+///
+/// # Errors
+/// The number has a fraction, or does not fit.
+pub fn whole_number_or_none<'de, D: serde::Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(bound = "T: TryFrom<u64>")]
+    struct Whole<T>(#[serde(deserialize_with = "whole_number")] T);
+    Ok(Option::<Whole<T>>::deserialize(deserializer)?.map(|Whole(number)| number))
+}
+
 /// Writes numbers as people do: `60`, not `60.0`.
 mod plain {
     use serde::{Serialize, Serializer};

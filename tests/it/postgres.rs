@@ -16,7 +16,7 @@ async fn running(database: &Database) -> Running {
     Running::with(|settings| settings.store = url).await
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     for _ in 0..1_200 {
         if holds().await {
             return;

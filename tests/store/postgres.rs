@@ -12,8 +12,8 @@ use postrider::cluster::Epoch;
 use postrider::delivery::{Next, StateName};
 use postrider::id::{AttemptId, NodeId};
 use postrider::store::{
-    AcceptError, Accepted, ConfigurationChange, ConfigurationKind, ConfigurationRecord, DueRow, EventQuery, Lease, Settlement, Store,
-    StoreError, StoreOptions, open,
+    AcceptError, Accepted, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, DueRow, EventQuery, Lease,
+    Settlement, Store, StoreError, StoreOptions, open,
 };
 
 use super::world::{Build, Kind, START, World, at, event, settlement, sub};
@@ -421,6 +421,12 @@ async fn an_accept_by_an_old_configuration_is_refused() {
     let own = second.configure_under(new, change(ConfigurationKind::Account, "other")).await.unwrap();
     second.accept_under(own, vec![event().to(1)], Vec::new()).await.unwrap();
     assert_eq!(world.counts(1).await.waiting, 4);
+    // A change that was prepared by an old one would take another one back.
+    let overtaken = second.configure_under(new, change(ConfigurationKind::Account, "third")).await;
+    assert!(matches!(overtaken, Err(ConfigureError::Store(StoreError::Overtaken))), "{overtaken:?}");
+    second.configure_under(new, change(ConfigurationKind::Setting, "y")).await.unwrap();
+    assert_eq!(second.configuration_revision().await.unwrap(), own);
+    assert!(second.configuration().await.unwrap().iter().all(|record| record.id != "third"));
 }
 
 fn note(world: &World, lane: u128, row: &DueRow, epoch: Epoch) -> Lease {

@@ -15,6 +15,7 @@ on_every_engine!(
     a_failure_is_due_again_later,
     the_last_failure_makes_it_dead,
     the_same_attempt_is_recorded_once,
+    what_follows_an_attempt_of_unknown_outcome_may_be_a_repeat,
     what_is_gone_is_not_settled,
     a_cancelled_delivery_stays_cancelled_unless_it_was_delivered,
     a_retry_asked_for_in_flight_is_kept,
@@ -99,6 +100,20 @@ async fn the_same_attempt_is_recorded_once(world: World) {
     assert_eq!(world.store().settle(other).await.unwrap().unwrap().attempts, 2);
     let numbers: Vec<u32> = world.store().attempts(id).await.unwrap().iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 2]);
+}
+
+async fn what_follows_an_attempt_of_unknown_outcome_may_be_a_repeat(world: World) {
+    let id = world.owe(1).await;
+    for (outcome, next) in
+        [(Outcome::Unknown, Next::RetryAt(START)), (Outcome::TimedOut, Next::RetryAt(START)), (Outcome::Delivered, Next::Delivered)]
+    {
+        let row = world.page(1, START, &[], 1).await.rows.remove(0);
+        let mut settlement = settlement(1, &row, next, START);
+        settlement.attempt.outcome = outcome;
+        world.store().settle(settlement).await.unwrap();
+    }
+    let attempts = world.store().attempts(id).await.unwrap();
+    assert_eq!(attempts.iter().map(|attempt| attempt.possible_repeat).collect::<Vec<_>>(), [false, true, false]);
 }
 
 async fn what_is_gone_is_not_settled(world: World) {

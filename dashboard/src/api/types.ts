@@ -325,6 +325,19 @@ export interface ResponseVerdict {
   warnings: Warning[];
 }
 
+export interface Node {
+  id: string;
+  address: string;
+  roles: ("api" | "dispatch")[];
+  version: string;
+  lanes: number;
+  in_flight: number;
+  last_beat_at: Time;
+  live: boolean;
+  leaving: boolean;
+  is_this: boolean;
+}
+
 export interface Stats {
   totals: {
     accepted: number;

@@ -1,7 +1,7 @@
 // How it goes: throughput, success, latency, backlog, and what needs a person.
 import { useRef } from "preact/hooks";
 import { get } from "../api/client";
-import type { Stats, SubscriptionStats } from "../api/types";
+import type { Node, Stats, SubscriptionStats } from "../api/types";
 import { count, milliseconds, percent, relative, steady, steadyRate } from "../format";
 import { useLive } from "../live";
 import { address, go } from "../router";
@@ -100,6 +100,7 @@ function Numbers({ stats, range }: { stats: Stats; range: Range }) {
           ]}
         />
       </section>
+      {rights().operator && <Nodes />}
       <Health subscriptions={stats.subscriptions} />
       <Attention items={troubled} />
     </>
@@ -202,6 +203,31 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
           <a href={address(["subscriptions"])}>{texts.overview.all(busiest.length)}</a>
         </p>
       )}
+    </section>
+  );
+}
+
+/** Who shares the store. One node alone is no news. */
+function Nodes() {
+  const { data } = useLive("nodes", (signal) => get<{ data: Node[] }>("/v1/nodes", {}, signal), 5000);
+  if (!data || data.data.length < 2) return null;
+  const state = (node: Node) => (!node.live ? "gone" : node.leaving ? "leaving" : "live");
+  return (
+    <section class="card flush">
+      <h2>{texts.nodes.title}</h2>
+      <Records
+        fixed
+        rows={data.data}
+        columns={[
+          { name: texts.nodes.address, class: "name-column", cell: (node) => `${node.address}${node.is_this ? ` (${texts.nodes.isThis})` : ""}` },
+          { name: texts.nodes.state, cell: (node) => <StatePill state={state(node)} /> },
+          { name: texts.nodes.roles, cell: (node) => node.roles.map((role) => texts.nodes.role[role] ?? role).join(", ") },
+          { name: texts.nodes.lanes, class: "right num", cell: (node) => <Steady text={steady(node.lanes)} /> },
+          { name: texts.nodes.inFlight, class: "right num", cell: (node) => <Steady text={steady(node.in_flight)} /> },
+          { name: texts.nodes.version, cell: (node) => node.version },
+          { name: texts.nodes.lastBeat, class: "when-column", cell: (node) => <Time at={node.last_beat_at} ago /> },
+        ]}
+      />
     </section>
   );
 }

@@ -32,6 +32,9 @@ const STATE_TONES: Record<string, Tone> = {
   counting: "info",
   running: "info",
   done: "good",
+  live: "good",
+  leaving: "info",
+  gone: "bad",
 };
 
 export function StatePill({ state }: { state: string }) {

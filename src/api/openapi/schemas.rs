@@ -64,14 +64,14 @@ small_schema!(
     {"type": "string", "pattern": "^[0-9a-f]{1,12}-[A-Za-z0-9_-]{1,64}$"}
 );
 small_schema!(
-    /// The version of an object, or any.
+    /// The version of an object, or any; also as a proxy that compresses and as people write it.
     EntityTag,
-    {"type": "string", "pattern": r#"^(\*|"[1-9][0-9]{0,8}")$"#}
+    {"type": "string", "pattern": r#"^(\*|(W/)?"?[1-9][0-9]{0,8}"?)$"#}
 );
 small_schema!(
-    /// A header `Idempotency-Key`, as a quoted string or bare.
+    /// A header `Idempotency-Key`, as a quoted string or bare. Quotes at one end alone are part of the key.
     KeyHeader,
-    {"type": "string", "pattern": r#"^([!#-~]([ -~]{0,253}[!#-~])?|"[!#-~]([ -~]{0,253}[!#-~])?")$"#}
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,255}[!-~])?$"}
 );
 small_schema!(
     /// A header whose form is not enforced.
@@ -109,40 +109,87 @@ pub(super) fn read_only(names: &[&str]) -> impl Iterator<Item = (String, Value)>
 }
 
 /// The schema of a JSON Merge Patch of an object that is written whole as `whole`.
-pub(super) fn merge_patch(whole: &Schema, generator: &SchemaGenerator, set_by_server: &[&str]) -> Schema {
-    let required: Vec<_> = whole.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut properties = Map::new();
-    for (name, schema) in whole.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        let shown = match (is_object(schema, generator), required.contains(&name.as_str())) {
-            (true, true) => json_schema!({"type": "object"}).to_value(),
-            (true, false) => json_schema!({"type": ["object", "null"]}).to_value(),
-            (false, true) => schema.clone(),
-            (false, false) if takes_null(schema) => schema.clone(),
-            (false, false) => json_schema!({"anyOf": [schema, {"type": "null"}]}).to_value(),
-        };
-        properties.insert(name.clone(), shown);
+pub(super) fn merge_patch(whole: &Schema, generator: &mut SchemaGenerator, set_by_server: &[&str]) -> Schema {
+    let mut patch = patch_of_object(whole.as_value(), generator);
+    patch["description"] = "What is left out stays, null gives a field its default, objects are merged (RFC 7396).".into();
+    if let Some(properties) = patch["properties"].as_object_mut() {
+        properties.extend(read_only(set_by_server));
     }
-    properties.extend(read_only(set_by_server));
-    json_schema!({
-        "type": "object",
-        "description": "What is left out stays, null gives a field its default, objects are merged (RFC 7396).",
-        "properties": properties,
-        "additionalProperties": false,
-    })
+    Schema::try_from(patch).expect("a patch of an object is an object")
 }
 
+/// A patch of an object: the same fields, none of which must be there. Those that may be missing in a whole one
+/// can be taken away by null.
+fn patch_of_object(whole: &Value, generator: &mut SchemaGenerator) -> Value {
+    let required: Vec<_> = whole["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut patch = Map::new();
+    patch.insert("type".into(), "object".into());
+    if let Some(description) = whole.get("description") {
+        patch.insert("description".into(), description.clone());
+    }
+    if let Some(fields) = whole["properties"].as_object() {
+        let fields = fields.iter().map(|(name, schema)| {
+            let patch = patch_of_value(schema, generator);
+            (name.clone(), if required.contains(&name.as_str()) { patch } else { or_null(patch) })
+        });
+        patch.insert("properties".into(), fields.collect::<Map<_, _>>().into());
+    }
+    match &whole["additionalProperties"] {
+        Value::Null => {}
+        Value::Object(schema) => {
+            let entry = patch_of_value(&Value::Object(schema.clone()), generator);
+            patch.insert("additionalProperties".into(), or_null(entry));
+        }
+        other => drop(patch.insert("additionalProperties".into(), other.clone())),
+    }
+    Value::Object(patch)
+}
+
+/// A patch of a value: of an object, the fields that change; of anything else, the value that takes its place.
+fn patch_of_value(whole: &Value, generator: &mut SchemaGenerator) -> Value {
+    if let Some(name) = whole["$ref"].as_str().and_then(|target| target.strip_prefix(PLACE)) {
+        let Some(named) = generator.definitions().get(name).filter(|named| is_object(named)).cloned() else { return whole.clone() };
+        let patch_name = format!("{name}Patch");
+        if !generator.definitions().contains_key(&patch_name) {
+            let patch = patch_of_value(&named, generator);
+            generator.definitions_mut().insert(patch_name.clone(), patch);
+        }
+        let mut patch = json_schema!({"$ref": format!("{PLACE}{patch_name}")}).to_value();
+        if let Some(description) = whole.get("description") {
+            patch["description"] = description.clone();
+        }
+        return patch;
+    }
+    if whole["type"] == "object" {
+        return patch_of_object(whole, generator);
+    }
+    // What tells the kinds of an object from each other may be left out of a patch, so that more than one can fit.
+    let patched = whole.as_object().into_iter().flatten().map(|(key, value)| match value {
+        Value::Array(kinds) if key == "anyOf" || key == "oneOf" => {
+            ("anyOf".to_owned(), kinds.iter().map(|kind| patch_of_value(kind, generator)).collect())
+        }
+        value => (key.clone(), value.clone()),
+    });
+    Value::Object(patched.collect())
+}
+
+fn or_null(schema: Value) -> Value {
+    if takes_null(&schema) {
+        return schema;
+    }
+    json_schema!({"anyOf": [schema, {"type": "null"}]}).to_value()
+}
+
+/// Whether null fits already. What says nothing of its type takes everything.
 fn takes_null(schema: &Value) -> bool {
     let is_null = |kind: &Value| kind == "null";
     schema["type"].as_array().is_some_and(|types| types.iter().any(is_null))
         || schema["anyOf"].as_array().is_some_and(|parts| parts.iter().any(|part| is_null(&part["type"])))
+        || !["type", "anyOf", "oneOf", "allOf", "$ref", "const", "enum"].iter().any(|key| schema.get(key).is_some())
 }
 
-/// Whether a property's values are objects, which a patch may name in part.
-fn is_object(schema: &Value, generator: &SchemaGenerator) -> bool {
-    let parts = schema["anyOf"].as_array();
-    let schema = parts.and_then(|parts| parts.iter().find(|part| part.get("$ref").is_some())).unwrap_or(schema);
-    let named = schema["$ref"].as_str().and_then(|target| generator.definitions().get(target.rsplit('/').next()?));
-    let named = named.unwrap_or(schema);
+/// Whether the values of a named schema are objects, which a patch may name in part.
+fn is_object(named: &Value) -> bool {
     named["type"] == "object" || named["oneOf"][0]["type"] == "object"
 }
 

@@ -2,6 +2,7 @@
 
 use super::Decision;
 use super::state::Ledger;
+use crate::attempt::Outcome;
 use crate::clock::Timestamp;
 use crate::delivery::{Delivery, DeliveryState, Next, OrderKey};
 use crate::id::{DeliveryId, SubscriptionId};
@@ -28,6 +29,8 @@ impl Ledger {
         }
         let state = record.state;
         record.attempts += 1;
+        // What is not known of the attempt before may be that it arrived.
+        attempt.possible_repeat |= record.last_outcome == Some(record::outcome_number(Outcome::Unknown));
         record.last_outcome = Some(record::outcome_number(attempt.outcome));
         self.counts_of(subscription, &record.account).attempts += 1;
         match (state, next) {

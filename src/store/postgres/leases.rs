@@ -131,18 +131,27 @@ impl Readers {
 
     /// What is in flight of a lane under claims before this one.
     pub(super) async fn leased(&self, lane: SubscriptionId, before: Epoch) -> Result<Vec<Lease>, StoreError> {
-        let statement = "SELECT delivery, epoch, due_at, attempt, number, at FROM postrider.in_flight \
+        let statement = "SELECT delivery, subscription, epoch, due_at, attempt, number, at FROM postrider.in_flight \
              WHERE subscription = $1 AND epoch < $2 ORDER BY delivery";
         let rows = self.rows(statement, &[(&Id(lane.raw()), Type::UUID), (&number(before), Type::INT8)]).await?;
-        let lease = |row: &Row| Lease {
-            delivery: DeliveryId::from_raw(raw(row, 0)),
-            subscription: lane,
-            epoch: Epoch::from_number(u64::try_from(row.get::<_, i64>(1)).unwrap_or_default()),
-            due_at: Timestamp::from_unix_ms(row.get(2)),
-            attempt: AttemptId::from_raw(raw(row, 3)),
-            number: u32::try_from(row.get::<_, i64>(4)).unwrap_or(u32::MAX),
-            at: Timestamp::from_unix_ms(row.get(5)),
-        };
         Ok(rows.iter().map(lease).collect())
+    }
+
+    /// What is in flight of all lanes.
+    pub(super) async fn in_flight(&self) -> Result<Vec<Lease>, StoreError> {
+        let statement = "SELECT delivery, subscription, epoch, due_at, attempt, number, at FROM postrider.in_flight ORDER BY delivery";
+        Ok(self.rows(statement, &[]).await?.iter().map(lease).collect())
+    }
+}
+
+fn lease(row: &Row) -> Lease {
+    Lease {
+        delivery: DeliveryId::from_raw(raw(row, 0)),
+        subscription: SubscriptionId::from_raw(raw(row, 1)),
+        epoch: Epoch::from_number(u64::try_from(row.get::<_, i64>(2)).unwrap_or_default()),
+        due_at: Timestamp::from_unix_ms(row.get(3)),
+        attempt: AttemptId::from_raw(raw(row, 4)),
+        number: u32::try_from(row.get::<_, i64>(5)).unwrap_or(u32::MAX),
+        at: Timestamp::from_unix_ms(row.get(6)),
     }
 }

@@ -146,6 +146,11 @@ impl Readers {
         Ok((number.first().map(revision).unwrap_or_default(), rows.iter().filter_map(configuration_record).collect()))
     }
 
+    pub(super) async fn configuration_revision(&self) -> Result<Revision, StoreError> {
+        let rows = self.rows("SELECT number FROM postrider.revision", &[]).await?;
+        Ok(rows.first().map(revision).unwrap_or_default())
+    }
+
     pub(super) async fn records(&self, query: &RecordQuery) -> Result<Vec<ConfigurationRecord>, StoreError> {
         let kind = i16::from(layout::kind_number(query.kind));
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);

@@ -287,6 +287,10 @@ impl Store for PostgresStore {
         self.readers.leased(subscription, before).await
     }
 
+    async fn in_flight(&self) -> Result<Vec<Lease>, StoreError> {
+        self.readers.in_flight().await
+    }
+
     async fn settle(&self, settlement: Settlement) -> Result<Option<Delivery>, StoreError> {
         let terms = settle_terms(&settlement);
         let fence = terms.fence.clone();
@@ -375,8 +379,10 @@ impl Store for PostgresStore {
         let terms = configure_terms(&changes);
         let decides = changes.iter().any(|change| is_decided_by(kind_of(change)));
         self.change(terms, move |ledger, found| {
-            let follows = decides && found == Some(revision);
-            let known = if follows { Revision(revision.0 + 1) } else { revision };
+            if decides && found.is_some_and(|found| found > revision) {
+                return Ok(Err(StoreError::Overtaken.into()));
+            }
+            let known = if decides { Revision(revision.0 + 1) } else { revision };
             Ok(ledger.configure(changes.clone())?.map(|()| known))
         })
         .await
@@ -388,6 +394,10 @@ impl Store for PostgresStore {
 
     async fn configuration_with_revision(&self) -> Result<(Revision, Vec<ConfigurationRecord>), StoreError> {
         self.readers.configuration().await
+    }
+
+    async fn configuration_revision(&self) -> Result<Revision, StoreError> {
+        self.readers.configuration_revision().await
     }
 
     async fn configuration_after(&self, revision: Revision) -> Revision {
@@ -464,6 +474,10 @@ impl Store for PostgresStore {
 
     fn unclean_stop(&self) -> Option<Timestamp> {
         self.unclean_stop
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn is_reachable(&self) -> bool {

@@ -12,6 +12,9 @@ use crate::delivery::StateName;
 use crate::event::EventType;
 use crate::id::{DeliveryId, EventId, SubscriptionId};
 
+/// What has neither blanks nor control characters, as a pattern.
+const NO_BLANKS: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$";
+
 /// One event, or several.
 struct NewEvents;
 
@@ -46,7 +49,7 @@ impl JsonSchema for CloudEvent {
             "properties": {
                 "specversion": {"const": "1.0"},
                 "id": {"type": "string", "minLength": 1},
-                "source": {"type": "string", "minLength": 1, "format": "uri-reference"},
+                "source": {"type": "string", "pattern": NO_BLANKS, "description": "A URI or a path, without blanks."},
                 "type": {"type": "string", "minLength": 1},
                 "account": {"type": "string", "description": "Whose event; the key's own account if it is left out."},
                 "time": {"type": ["string", "null"], "format": "date-time"},
@@ -55,6 +58,8 @@ impl JsonSchema for CloudEvent {
                 "data_base64": {"type": ["string", "null"], "contentEncoding": "base64"},
             },
             "required": ["specversion", "id", "source", "type"],
+            // Extension attributes.
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
         })
     }
 }

@@ -13,28 +13,27 @@ use crate::event::{AccountId, OfferId};
 use crate::id::{InboundCallId, InboundKeyId, TestRunId};
 use crate::inbound::{CallResult, InboundCall};
 
-/// What a report says. Every value may be a text or a number; what is not known is ignored.
+/// What a report says. Every value may be a text, a number or a boolean; what is not known is ignored.
 #[derive(JsonSchema)]
-#[schemars(rename = "ReportParameters")]
+#[schemars(rename = "ReportParameters", extend("additionalProperties" = plain_value()))]
 #[expect(dead_code, reason = "it stands for its schema")]
 struct ReportBody {
     /// The click, as the landing page was given it.
-    click_id: Option<String>,
+    click_id: Option<PlainValue>,
     /// The advertiser's own id of the action.
-    request_id: Option<String>,
+    request_id: Option<PlainValue>,
     /// The name of the action.
-    action: Option<String>,
+    action: Option<PlainValue>,
     /// A word for the status; `activate` and `deactivate` are for customers.
-    status: Option<String>,
+    status: Option<PlainValue>,
     /// What the advertiser earned; needed if the payout is a percentage.
-    #[schemars(with = "Option<TextOrNumber>")]
-    price: Option<String>,
+    price: Option<PlainValue>,
     /// The advertiser's own id of the customer; needed for recurring actions.
-    customer_id: Option<String>,
+    customer_id: Option<PlainValue>,
     /// What the advertiser says about it.
-    comment: Option<String>,
+    comment: Option<PlainValue>,
     /// The offer, if neither the key nor the click tells it.
-    offer_id: Option<String>,
+    offer_id: Option<PlainValue>,
 }
 
 fn with_parameters(operation: Operation) -> Operation {
@@ -229,13 +228,25 @@ pub(in crate::api) fn finish_test_run() -> Operation {
         .writes_store()
 }
 
-/// An amount, as a text or as a number.
-#[derive(JsonSchema)]
-#[schemars(untagged, inline)]
-#[expect(dead_code, reason = "it stands for its schema")]
-enum TextOrNumber {
-    Text(String),
-    Number(f64),
+/// A value of a report in JSON.
+struct PlainValue;
+
+fn plain_value() -> serde_json::Value {
+    serde_json::json!({"type": ["string", "number", "boolean", "null"]})
+}
+
+impl JsonSchema for PlainValue {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PlainValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "number", "boolean"]})
+    }
 }
 
 /// An HTTP status.

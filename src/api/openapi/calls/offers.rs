@@ -36,6 +36,7 @@ pub(super) struct OfferAnswer {
 
 /// A new offer.
 #[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "it stands for its schema")]
 struct NewOffer {
     id: OfferId,
