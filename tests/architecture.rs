@@ -55,7 +55,7 @@ const DOORS: [(&str, &[&str]); 15] = [
     ("prometheus_client", &["src/metrics/"]),
     ("rcgen", &["src/cli/listen/"]),
     ("tokio_rustls", &["src/cli/listen/", "src/store/postgres/"]),
-    ("tokio_postgres", &["src/store/postgres/"]),
+    ("tokio_postgres", &["src/store/postgres/", "src/cli/bench"]),
     ("chacha20poly1305", &["src/secret/vault.rs"]),
 ];
 

@@ -1,5 +1,6 @@
 //! What is particular to Postgres: connections that break, several nodes, partitions, leases.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -581,6 +582,28 @@ async fn k1_what_was_in_flight_is_known_to_the_next_owner_and_stale_writes_chang
     assert!(world.store().leased(sub(1), new[0].epoch).await.unwrap().is_empty());
     world.store().let_go(&left[0]).await.unwrap();
     world.check_counts().await;
+}
+
+#[tokio::test]
+async fn old_statistics_do_not_make_a_lane_read_all_that_waits() {
+    let mut world = World::new(Kind::Postgres);
+    let fill = |lane: &str, rows: u32| {
+        let delivery = "lpad(to_hex(n), 32, '0')::uuid";
+        format!("INSERT INTO postrider.due SELECT {lane}, n, {delivery}, 0, 1 FROM generate_series(1, {rows}) AS n")
+    };
+    // Lanes with twenty rows, of which the planner is told; then one that fills up.
+    let (many, one) = (fill("lpad(to_hex(n % 2000 + 10), 32, '0')::uuid", 40_000), fill("lpad('1', 32, '0')::uuid", 20_000));
+    sql(&world, &format!("ALTER TABLE postrider.due SET (autovacuum_enabled = off); {many}; ANALYZE postrider.due; {one}"));
+    let page = world.store().due(sub(1), START, &HashSet::new(), 100).await.unwrap();
+    assert_eq!((page.rows.len(), page.more), (100, true));
+    world.close().await;
+    // Sessions tell what they have read when they end.
+    let read = || {
+        let rows = sql(&world, "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'due_pkey'");
+        rows[0].parse::<u64>().unwrap()
+    };
+    until("the reader's session has ended", async || read() > 0).await;
+    assert!(read() < 1_000, "{} entries of the index were read for 100 rows", read());
 }
 
 #[tokio::test]

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::database::Databases;
+use super::engine::Engine;
 use super::report::Report;
 use super::rows::Bench;
 use super::yardstick::ClientKind;
-use super::{featureless, subject, yardstick};
+use super::{featureless, subject, worker, yardstick};
 use crate::cli::Failure;
 use crate::clock::{Clock, SystemClock};
 
@@ -24,6 +26,12 @@ const SAMPLES_QUICK: u64 = 300;
 /// Waiting deliveries.
 const WAITING: u64 = 1_000_000;
 const WAITING_QUICK: u64 = 100_000;
+/// Waiting deliveries of the row `waiting`.
+const ROWS: [u64; 2] = [10_000, 100_000];
+/// Rounds of the row `nodes`.
+const ROUNDS: usize = 3;
+/// Most waiting deliveries of the rows `backlog` and `waiting`.
+const WAITING_MAX: u64 = 100_000_000;
 
 #[derive(Debug, Args)]
 #[command(
@@ -37,15 +45,21 @@ pub(in crate::cli) struct BenchArguments {
     /// Only these rows
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ROW,…")]
     only: Vec<RowGroup>,
-    /// The stores to measure
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "STORE,…", default_values = ["sled", "redb"])]
-    store: Vec<EngineName>,
+    /// The stores to measure: `sled`, `redb`, `postgres://USER@HOST/DATABASE`
+    #[arg(long, value_delimiter = ',', value_name = "STORE,…", default_values = ["sled", "redb"])]
+    store: Vec<Engine>,
     /// Seconds of load for each measurement [default: 4, with --quick 0.4]
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
     /// Waiting deliveries of the row `backlog` [default: 1000000, with --quick 100000]
     #[arg(long, value_name = "N")]
     waiting: Option<u64>,
+    /// How many deliveries wait when the row `waiting` is measured, ascending [default: 10000,100000]
+    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    rows: Vec<u64>,
+    /// How often the row `nodes` is measured; medians are shown [default: 3, with --quick 1]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
     /// Folder in which stores are put while they are measured [default: the system's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -74,26 +88,12 @@ pub(super) enum RowGroup {
     Latency,
     /// One of ten receivers hangs
     Hang,
-    /// Memory, and time to ready after a kill, with many waiting deliveries
+    /// Memory, and time to ready after a kill, with many waiting deliveries. Not with Postgres
     Backlog,
-}
-
-/// The stores that can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum EngineName {
-    /// The default
-    Sled,
-    /// Recommended for heavy loads
-    Redb,
-}
-
-impl EngineName {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sled => "sled",
-            Self::Redb => "redb",
-        }
-    }
+    /// One, two and three nodes on Postgres, beside the other stores and a plain queue in a table. Only with Postgres
+    Nodes,
+    /// How leasing, starting and accepting change as more deliveries wait. Only if it is named
+    Waiting,
 }
 
 /// The parts of child processes.
@@ -109,6 +109,9 @@ enum Part {
     /// The featureless durable server
     #[command(hide = true)]
     Featureless { log: PathBuf, receiver: SocketAddr },
+    /// A plain queue in a table of Postgres
+    #[command(hide = true)]
+    Worker { database: String, receiver: SocketAddr, senders: usize },
     /// The store without HTTP
     #[command(hide = true)]
     Store { location: String, callers: usize, deliveries: usize, seconds: f64 },
@@ -122,7 +125,29 @@ pub(super) struct Plan {
     /// Events of which the idle latency is taken.
     pub samples: u64,
     pub waiting: u64,
+    /// Waiting deliveries of the row `waiting`.
+    pub rows: Vec<u64>,
+    pub rounds: usize,
+    /// All stores of the run.
+    pub engines: Vec<Engine>,
     pub log: String,
+}
+
+impl RowGroup {
+    /// What is measured if nothing is named.
+    fn usual() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|group| *group != Self::Waiting).collect()
+    }
+}
+
+/// Where databases are made, if any are needed.
+fn databases(engines: &[Engine]) -> Result<Option<Databases>, Failure> {
+    let mut addresses = engines.iter().filter_map(|engine| if let Engine::Postgres(address) = engine { Some(address) } else { None });
+    let databases = addresses.next().map(|address| Databases::at(address)).transpose()?;
+    if addresses.next().is_some() {
+        return Err(Failure::usage("`--store` names more than one server of Postgres".to_owned()));
+    }
+    Ok(databases)
 }
 
 pub(in crate::cli) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
@@ -137,6 +162,7 @@ async fn play(part: Part) -> anyhow::Result<()> {
         Part::Server { store, data, log } => subject::serve(store, data, log).await,
         Part::Client { kind, receiver, seconds } => yardstick::client_loop(kind, receiver, Duration::try_from_secs_f64(seconds)?).await,
         Part::Featureless { log, receiver } => featureless::serve(&log, receiver).await,
+        Part::Worker { database, receiver, senders } => worker::serve(&database, receiver, senders).await,
         Part::Store { location, callers, deliveries, seconds } => {
             yardstick::store_rate(&location, callers, deliveries, Duration::try_from_secs_f64(seconds)?).await
         }
@@ -148,12 +174,24 @@ async fn measure(arguments: BenchArguments) -> Result<(), Failure> {
     if !(0.1..=60.0).contains(&seconds) {
         return Err(Failure::usage(format!("`--seconds {seconds}` is not from 0.1 to 60")));
     }
-    let groups = if arguments.only.is_empty() { RowGroup::value_variants().to_vec() } else { arguments.only };
+    let rows = if arguments.rows.is_empty() { ROWS.to_vec() } else { arguments.rows };
+    if !rows.is_sorted() || rows.iter().any(|rows| !(1..=WAITING_MAX).contains(rows)) {
+        return Err(Failure::usage(format!("`--rows` takes ascending numbers from 1 to {WAITING_MAX}")));
+    }
+    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 1 } else { ROUNDS });
+    if !(1..=100).contains(&rounds) {
+        return Err(Failure::usage(format!("`--rounds {rounds}` is not from 1 to 100")));
+    }
+    let databases = databases(&arguments.store)?;
+    let groups = if arguments.only.is_empty() { RowGroup::usual() } else { arguments.only };
     let plan = Plan {
         groups: groups.into_iter().collect(),
         time: Duration::from_secs_f64(seconds),
         samples: if arguments.quick { SAMPLES_QUICK } else { SAMPLES },
         waiting: arguments.waiting.unwrap_or(if arguments.quick { WAITING_QUICK } else { WAITING }),
+        rows,
+        rounds,
+        engines: arguments.store.clone(),
         log: arguments.log,
     };
     let parent = arguments.data.unwrap_or_else(std::env::temp_dir);
@@ -165,13 +203,19 @@ async fn measure(arguments: BenchArguments) -> Result<(), Failure> {
         eprintln!("warning: this is a debug build; its figures say nothing, build with `--release`");
     }
     let mut report = Report::default();
-    let mut bench = Bench::new(plan, folder.path().to_owned(), &mut report);
+    if let Some(databases) = &databases {
+        report.notes.push(databases.settings().await?);
+    }
+    let mut bench = Bench::new(plan, folder.path().to_owned(), databases.as_ref(), &mut report);
     let started = SystemClock.instant();
     let measured = tokio::select! {
-        measured = bench.run(&arguments.store) => measured,
+        measured = bench.run() => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; what was measured until then is printed")),
     };
     drop(bench);
+    if let Some(databases) = &databases {
+        databases.drop_all().await?;
+    }
     eprintln!("took {:.0} s", SystemClock.instant().duration_since(started).as_secs_f64());
     if arguments.json {
         println!("{:#}", report.json())

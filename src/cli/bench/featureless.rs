@@ -4,7 +4,6 @@
 //! waits. Then the body is posted to the receiver, and that is noted in the same log. There is no
 //! retry, no limit, no key, no template and no way to read the log again.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -13,15 +12,11 @@ use std::sync::mpsc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc::UnboundedReceiver, mpsc::UnboundedSender, mpsc::unbounded_channel, oneshot};
 
+use super::calls;
 use super::load::{Caller, Target};
 use super::process::parent_left;
 
@@ -52,30 +47,13 @@ pub(super) async fn serve(log: &Path, receiver: SocketAddr) -> anyhow::Result<()
     println!("{}", json!({"address": listener.local_addr()?}));
     tokio::select! {
         () = parent_left() => Ok(()),
-        ended = listen(listener, records) => ended,
+        ended = calls::serve(listener, move |body| accept(body, records.clone())) => ended,
     }
 }
 
-async fn listen(listener: TcpListener, records: mpsc::Sender<Record>) -> anyhow::Result<()> {
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let records = records.clone();
-        let serve = move |request| accept(request, records.clone());
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(serve)));
-    }
-}
-
-async fn accept(request: Request<Incoming>, records: mpsc::Sender<Record>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    if let Ok(body) = request.into_body().collect().await {
-        let (answer, answered) = oneshot::channel();
-        if records.send(Record::Accepted { body: body.to_bytes(), answer }).is_ok() && answered.await.is_ok() {
-            *response.status_mut() = StatusCode::ACCEPTED;
-        }
-    }
-    Ok(response)
+async fn accept(body: Bytes, records: mpsc::Sender<Record>) -> bool {
+    let (answer, answered) = oneshot::channel();
+    records.send(Record::Accepted { body, answer }).is_ok() && answered.await.is_ok()
 }
 
 /// The writer's thread: write what waits, sync if a caller waits for it, answer, hand out.

@@ -92,9 +92,18 @@ impl Caller {
 
 /// Calls `target` with the bodies that `body` makes for 0, 1, 2, …
 pub(super) async fn call(target: &Target, load: Load, body: impl Fn(u64) -> Bytes + Send + Sync + 'static) -> anyhow::Result<Called> {
+    call_all(std::slice::from_ref(target), load, body).await
+}
+
+/// The same with as many callers for each of `targets`.
+pub(super) async fn call_all(
+    targets: &[Target],
+    load: Load,
+    body: impl Fn(u64) -> Bytes + Send + Sync + 'static,
+) -> anyhow::Result<Called> {
     let (next, body) = (Arc::new(AtomicU64::new(0)), Arc::new(body));
     let mut callers = Vec::with_capacity(load.callers);
-    for _ in 0..load.callers {
+    for target in targets.iter().cycle().take(load.callers) {
         callers.push(Caller::connect(target).await?);
     }
     let started = SystemClock.instant();

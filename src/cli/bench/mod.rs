@@ -14,11 +14,15 @@
 //! A child ends when its standard input does, so that nothing outlives this process, whatever ends it.
 
 mod command;
+mod engine;
 mod rows;
 mod subject;
 mod load;
 mod receiver;
 mod featureless;
+mod worker;
+mod calls;
+mod database;
 mod yardstick;
 mod process;
 mod report;

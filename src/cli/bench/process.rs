@@ -141,6 +141,34 @@ fn cpu_ticks(process: &str) -> anyhow::Result<[u64; 4]> {
     Ok([field(11), field(12), field(13), field(14)])
 }
 
+/// The number of the process that started this one.
+fn parent_of(process: &str) -> Option<String> {
+    let line = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    line.rsplit(')').next()?.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// Whether this process of this machine was started by a program of this name.
+pub(super) fn is_started_by(name: &str, process: i32) -> bool {
+    let parent = parent_of(&process.to_string());
+    let found = parent.and_then(|parent| std::fs::read_to_string(format!("/proc/{parent}/comm")).ok());
+    found.is_some_and(|found| found.trim() == name)
+}
+
+/// CPU time of whoever started this process, and of all that it started, ended ones included.
+pub(super) fn cpu_of_family(process: i32) -> anyhow::Result<Duration> {
+    let parent = parent_of(&process.to_string()).context("the parent of a process cannot be read from /proc")?;
+    let mut cpu = ticks(&cpu_ticks(&parent)?);
+    for entry in std::fs::read_dir("/proc").context("/proc cannot be read")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) else { continue };
+        if parent_of(process).as_deref() == Some(&parent) {
+            // It may have ended meanwhile, and is then counted with its parent the next time.
+            cpu += cpu_ticks(process).map_or(Duration::ZERO, |counts| ticks(&counts[..2]));
+        }
+    }
+    Ok(cpu)
+}
+
 fn ticks(counts: &[u64]) -> Duration {
     TICK.saturating_mul(u32::try_from(counts.iter().sum::<u64>()).unwrap_or(u32::MAX))
 }

@@ -21,6 +21,8 @@ pub(super) enum Unit {
     Milliseconds,
     Seconds,
     Megabytes,
+    Bytes,
+    Count,
 }
 
 /// One measurement.
@@ -43,6 +45,8 @@ pub(super) struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub rows: Vec<Row>,
+    /// What else has to be known, below the table.
+    pub notes: Vec<String>,
 }
 
 impl Unit {
@@ -53,6 +57,8 @@ impl Unit {
             Self::Milliseconds => " ms",
             Self::Seconds => " s",
             Self::Megabytes => " MB",
+            Self::Bytes => " B",
+            Self::Count => "",
         }
     }
 
@@ -73,8 +79,8 @@ impl Row {
         self
     }
 
-    pub const fn goal(mut self, goal: Goal) -> Self {
-        self.goal = Some(goal);
+    pub fn goal(mut self, goal: impl Into<Option<Goal>>) -> Self {
+        self.goal = goal.into();
         self
     }
 
@@ -137,6 +143,7 @@ impl Report {
         };
         let mut table = line(&HEADS.map(str::to_owned)) + &line(&widths.map(|width| "-".repeat(width)));
         table.extend(rows.iter().map(line));
+        table.extend(self.notes.iter().map(|note| format!("\n{note}\n")));
         table
     }
 
@@ -156,6 +163,6 @@ impl Report {
             })
         });
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        json!({"version": env!("CARGO_PKG_VERSION"), "cores": cores, "rows": rows.collect::<Vec<_>>()})
+        json!({"version": env!("CARGO_PKG_VERSION"), "cores": cores, "rows": rows.collect::<Vec<_>>(), "notes": self.notes})
     }
 }

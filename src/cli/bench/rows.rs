@@ -1,8 +1,10 @@
 //! The run: for each store, group after group, each in a fresh folder and with its own yardsticks.
 
 mod backlog;
+mod nodes;
 mod responsiveness;
 mod throughput;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,10 +14,12 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::command::{EngineName, Plan, RowGroup};
+use super::command::{Plan, RowGroup};
+use super::database::Databases;
+use super::engine::Engine;
 use super::process::{Child, MachineUse};
 use super::receiver::Stopwatch;
-use super::report::{Report, Row};
+use super::report::{Goal, Report, Row};
 use super::subject::Subject;
 use crate::clock::{Clock, SystemClock};
 
@@ -28,41 +32,52 @@ pub(super) struct Bench<'a> {
     plan: Plan,
     folder: PathBuf,
     stopwatch: Stopwatch,
+    databases: Option<&'a Databases>,
     report: &'a mut Report,
 }
 
 /// What the rows of one group are measured with.
 #[derive(Debug)]
 struct Setting<'a> {
-    engine: &'static str,
+    engine: &'a Engine,
     plan: &'a Plan,
     /// Where stores and logs are put; removed after the group.
     folder: PathBuf,
     stopwatch: Stopwatch,
+    databases: Option<&'a Databases>,
 }
 
 impl<'a> Bench<'a> {
-    pub fn new(plan: Plan, folder: PathBuf, report: &'a mut Report) -> Self {
-        Self { plan, folder, stopwatch: Stopwatch::start(), report }
+    pub fn new(plan: Plan, folder: PathBuf, databases: Option<&'a Databases>, report: &'a mut Report) -> Self {
+        Self { plan, folder, stopwatch: Stopwatch::start(), databases, report }
     }
 
-    pub async fn run(&mut self, engines: &[EngineName]) -> anyhow::Result<()> {
-        for &engine in engines {
+    pub async fn run(&mut self) -> anyhow::Result<()> {
+        for engine in self.plan.engines.clone() {
             for group in self.plan.groups.clone() {
+                let only = match group {
+                    RowGroup::Nodes => Some(true),
+                    RowGroup::Backlog => Some(false),
+                    _ => None,
+                };
+                if only.is_some_and(|only| only != matches!(engine, Engine::Postgres(_))) {
+                    continue;
+                }
                 let name = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-                eprintln!("{}: {name}", engine.as_str());
-                self.measure(engine, group, &name)
+                eprintln!("{}: {name}", engine.name());
+                self.measure(&engine, group, &name)
                     .await
-                    .with_context(|| format!("the row `{name}` of {} was not measured", engine.as_str()))?;
+                    .with_context(|| format!("the row `{name}` of {} was not measured", engine.name()))?;
             }
         }
         Ok(())
     }
 
-    async fn measure(&mut self, engine: EngineName, group: RowGroup, name: &str) -> anyhow::Result<()> {
-        let folder = self.folder.join(format!("{}-{name}", engine.as_str()));
+    async fn measure(&mut self, engine: &Engine, group: RowGroup, name: &str) -> anyhow::Result<()> {
+        let folder = self.folder.join(format!("{}-{name}", engine.name()));
         std::fs::create_dir(&folder)?;
-        let setting = Setting { engine: engine.as_str(), plan: &self.plan, folder: folder.clone(), stopwatch: self.stopwatch };
+        let (plan, stopwatch, databases) = (&self.plan, self.stopwatch, self.databases);
+        let setting = Setting { engine, plan, folder: folder.clone(), stopwatch, databases };
         let (used_before, started) = (MachineUse::so_far()?, SystemClock.instant());
         let rows = match group {
             RowGroup::Accepts => throughput::accepts(&setting).await?,
@@ -72,12 +87,18 @@ impl<'a> Bench<'a> {
             RowGroup::Latency => responsiveness::latency(&setting).await?,
             RowGroup::Hang => responsiveness::hang(&setting).await?,
             RowGroup::Backlog => backlog::backlog(&setting).await?,
+            RowGroup::Nodes => nodes::nodes(&setting).await?,
+            RowGroup::Waiting => waiting::waiting(&setting).await?,
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let available = SystemClock.instant().duration_since(started).mul_f64(cores as f64);
         let others = MachineUse::so_far()?.others_since(used_before).as_secs_f64() / available.as_secs_f64();
-        self.report.rows.extend(rows.into_iter().map(|row| Row { store: engine.as_str(), others, ..row }));
+        let named = |row: &Row| if row.store.is_empty() { engine.name() } else { row.store };
+        self.report.rows.extend(rows.into_iter().map(|row| Row { store: named(&row), others, ..row }));
         std::fs::remove_dir_all(folder)?;
+        if let Some(databases) = self.databases {
+            databases.drop_all().await?;
+        }
         Ok(())
     }
 }
@@ -85,7 +106,21 @@ impl<'a> Bench<'a> {
 impl Setting<'_> {
     /// A server on a fresh store of this name.
     async fn server(&self, name: &str) -> anyhow::Result<Subject> {
-        Subject::start(self.engine, &self.folder.join(name), &self.plan.log).await
+        Subject::start(&self.location(name).await?, &self.folder.join(name), &self.plan.log).await
+    }
+
+    /// Where the store of this name is, in which nothing has to be yet.
+    async fn location(&self, name: &str) -> anyhow::Result<String> {
+        location(self.engine, self.databases, &self.folder, name).await
+    }
+
+    /// A goal that there is for the embedded stores.
+    fn goal(&self, sled: Goal, redb: Goal) -> Option<Goal> {
+        match self.engine {
+            Engine::Sled => Some(sled),
+            Engine::Redb => Some(redb),
+            Engine::Postgres(_) => None,
+        }
     }
 
     /// The featureless server, sending to `receiver`, and where it listens.
@@ -108,6 +143,21 @@ impl Setting<'_> {
     }
 }
 
+/// Where a store of this engine and name is.
+async fn location(engine: &Engine, databases: Option<&Databases>, folder: &std::path::Path, name: &str) -> anyhow::Result<String> {
+    match engine {
+        Engine::Sled | Engine::Redb => {
+            let folder = folder.join(name);
+            std::fs::create_dir_all(&folder)?;
+            Ok(format!("{}:{}", engine.name(), path_text(&folder.join("store"))?))
+        }
+        Engine::Postgres(_) => {
+            let group = folder.file_name().and_then(|name| name.to_str()).unwrap_or("group");
+            databases.context("no server for databases was named")?.make(&format!("{group}_{name}")).await
+        }
+    }
+}
+
 fn path_text(path: &std::path::Path) -> anyhow::Result<&str> {
     path.to_str().context("the path of the data folder is no UTF-8")
 }
@@ -117,6 +167,12 @@ fn percentile(values: &mut [u64], share: f64) -> f64 {
     values.sort_unstable();
     let place = (values.len() as f64 * share) as usize;
     values.get(place.min(values.len().saturating_sub(1))).map_or(f64::NAN, |&value| value as f64)
+}
+
+/// The median. Sorts them.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Microseconds of CPU for each of `count`.

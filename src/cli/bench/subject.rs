@@ -10,6 +10,7 @@ use super::load::Target;
 use super::process::{Child, Usage, parent_left};
 use crate::cli::client::Client;
 use crate::config::{LogFormat, Settings};
+use crate::id::SubscriptionId;
 use crate::server::Server;
 use crate::store::{self, Counts, StoreOptions};
 use crate::telemetry;
@@ -40,17 +41,28 @@ pub(super) struct Subject {
     location: String,
 }
 
+/// What becomes of a subscription that is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub url: &'a str,
+    /// `active` or `paused`.
+    pub state: &'a str,
+    pub timeout: Duration,
+    /// Most requests per second.
+    pub ceiling: Option<f64>,
+}
+
 impl Subject {
-    /// Starts a server on the store in `folder`; it is ready when this returns.
-    pub async fn start(engine: &str, folder: &Path, log: &str) -> anyhow::Result<Self> {
+    /// Starts a server on the store at `location`, with its own files in `folder`; it is ready when this returns.
+    pub async fn start(location: &str, folder: &Path, log: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let data = folder.to_str().context("the path of the data folder is no UTF-8")?;
-        let (child, ready) = Child::start(&["server", engine, data, log], &folder.join("server.log")).await?;
+        let (child, ready) = Child::start(&["server", location, data, log], &folder.join("server.log")).await?;
         let (address, key) = (ready["address"].as_str().unwrap_or_default(), ready["key"].as_str().unwrap_or_default());
         let client = Client::new(&format!("http://{address}"), key)?;
         client.get("/readyz").await?;
         let events = Target { address: address.parse()?, path: "/v1/events".to_owned(), key: Some(key.to_owned()) };
-        Ok(Self { events, child, client, location: format!("{engine}:{}", folder.join("store").display()) })
+        Ok(Self { events, child, client, location: location.to_owned() })
     }
 
     /// Creates an account.
@@ -61,13 +73,25 @@ impl Subject {
 
     /// Creates a subscription of `account` to all its actions, with the JSON template of ten macros.
     pub async fn subscribe(&self, account: &str, url: &str, state: &str, timeout: Duration) -> anyhow::Result<()> {
-        let request = json!({"method": "POST", "url": url, "body_format": "json", "body": TEMPLATE});
+        self.subscribe_as(account, Wish { url, state, timeout, ceiling: None }).await.map(drop)
+    }
+
+    /// The same; answers with its id.
+    pub async fn subscribe_as(&self, account: &str, wish: Wish<'_>) -> anyhow::Result<SubscriptionId> {
+        let request = json!({"method": "POST", "url": wish.url, "body_format": "json", "body": TEMPLATE});
         let subscription: Value = json!({
-            "account": account, "name": "bench", "event_types": ["action.*"], "request": request, "state": state,
-            "timeout_ms": u64::try_from(timeout.as_millis())?,
+            "account": account, "name": "bench", "event_types": ["action.*"], "request": request, "state": wish.state,
+            "timeout_ms": u64::try_from(wish.timeout.as_millis())?, "max_requests_per_second": wish.ceiling,
         });
-        self.client.post("/v1/subscriptions", &subscription).await?;
-        Ok(())
+        let made = self.client.post("/v1/subscriptions", &subscription).await?;
+        Ok(made["id"].as_str().context("the server's answer lacks an id")?.parse()?)
+    }
+
+    /// How many lanes each node owns that shares its store.
+    pub async fn lanes(&self) -> anyhow::Result<Vec<u64>> {
+        let nodes = self.client.get("/v1/nodes").await?;
+        let nodes = nodes["data"].as_array().context("the server does not tell of its nodes")?;
+        Ok(nodes.iter().filter(|node| node["live"] == true).map(|node| node["lanes"].as_u64().unwrap_or(0)).collect())
     }
 
     /// Creates an offer of `advertiser` and a click of `partner` on it; where reports of the click go, and its id.
@@ -92,20 +116,31 @@ impl Subject {
 
     /// Stops it in order, and counts what its store holds then.
     pub async fn stop(self) -> anyhow::Result<Counts> {
-        self.child.stop().await?;
-        let store = store::open(&self.location, StoreOptions::default())?;
-        let mut sum = Counts::default();
-        for one in store.counts().await? {
-            sum.waiting += one.counts.waiting;
-            sum.delivered += one.counts.delivered;
-            sum.attempts += one.counts.attempts;
-        }
-        store.close().await?;
-        Ok(sum)
+        let location = self.location.clone();
+        self.end().await?;
+        counts_in(&location).await
+    }
+
+    /// Stops it in order.
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.child.stop().await
     }
 
     /// Ends it as `kill -9` does.
     pub fn kill(self) {
         self.child.kill();
     }
+}
+
+/// What a store holds that no server uses.
+pub(super) async fn counts_in(location: &str) -> anyhow::Result<Counts> {
+    let store = store::open(location, StoreOptions::default())?;
+    let mut sum = Counts::default();
+    for one in store.counts().await? {
+        sum.waiting += one.counts.waiting;
+        sum.delivered += one.counts.delivered;
+        sum.attempts += one.counts.attempts;
+    }
+    store.close().await?;
+    Ok(sum)
 }

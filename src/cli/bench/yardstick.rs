@@ -72,7 +72,7 @@ pub(super) async fn client_loop(kind: ClientKind, receiver: SocketAddr, time: Du
 }
 
 /// The settings of `request::send`, without guard and limits.
-fn reqwest_client() -> anyhow::Result<reqwest::Client> {
+pub(super) fn reqwest_client() -> anyhow::Result<reqwest::Client> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_platform_verifier()?;
     let builder = reqwest::Client::builder()

@@ -90,7 +90,7 @@ impl Readers {
              WHERE subscription = $1 AND delivery <> ALL ($2) ORDER BY due_at, delivery LIMIT $3";
         let values = [(&subscription as _, Type::UUID), (&skip as _, Type::UUID_ARRAY), (&wanted as _, Type::INT8)];
         let mut page = DuePage::default();
-        for row in self.rows(statement, &values).await? {
+        for row in self.first_rows(statement, &values).await? {
             let due_at = Timestamp::from_unix_ms(row.get(1));
             if due_at > until {
                 page.next_due = Some(due_at);

@@ -52,11 +52,11 @@ const ROUNDS_EVERY: Duration = Duration::from_secs(1);
 /// How long a closing store waits for a database that is away.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Begins a transaction that writes. It finds single rows by their keys; a plan for whole tables, made
-/// from old statistics, would be a fault.
+/// Begins a transaction that writes. It finds single rows by their keys, and first rows in the order of an
+/// index; a plan for whole tables or lanes, made from old statistics, would be a fault.
 const BEGIN_WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '30s'; \
-     SET LOCAL lock_timeout = '10s'; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-     SET LOCAL jit = off";
+     SET LOCAL lock_timeout = '10s'; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
+     SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
 /// The same where the server was told not to wait for its disk.
 const WAIT_FOR_DISK: &str = "; SET LOCAL synchronous_commit = on";

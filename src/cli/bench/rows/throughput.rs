@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use bytes::Bytes;
 
-use super::{ARRIVAL_PATIENCE, Setting, cpu_each, path_text};
+use super::{ARRIVAL_PATIENCE, Setting, cpu_each};
 use crate::cli::bench::load::{self, Called, Load, Target, call};
 use crate::cli::bench::receiver::Receiver;
 use crate::cli::bench::report::{Goal, Row, Unit};
@@ -19,15 +19,15 @@ const INBOUND_CALLERS: usize = 256;
 /// Events in one call of the row `batch`.
 const BATCH: u64 = 100;
 /// Time limit of a call to a receiver; the server's default.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the last attempts to be settled and synced after the last request arrived.
-const SETTLED_AFTER: Duration = Duration::from_millis(200);
+pub(super) const SETTLED_AFTER: Duration = Duration::from_millis(200);
 
 pub(super) async fn accepts(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut store_alone = Vec::new();
     for (deliveries, what) in [("0", "no delivery"), ("1", "1 delivery")] {
-        let location = format!("{}:{}", setting.engine, path_text(&setting.folder.join(format!("alone-{deliveries}")))?);
+        let location = setting.location(&format!("alone-{deliveries}")).await?;
         let said = setting.yardstick(&["store", &location, "256", deliveries]).await?;
         let rate = said["per_second"].as_f64().unwrap_or(f64::NAN);
         store_alone.push(rate);
@@ -52,9 +52,10 @@ pub(super) async fn accepts(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
             })
             .await?;
             let cpu = cpu_each(cpu_before, server.usage()?.cpu, called.calls);
+            let share = setting.goal(Goal::ShareAtLeast(0.6), Goal::ShareAtLeast(0.6));
             let callers_text = if callers == 1 { "1 caller".into() } else { format!("{callers} callers") };
             let row = Row::new(format!("accepts over HTTP, {callers_text}, {what}"), called.per_second(), Unit::PerSecond).cpu_us(cpu);
-            rows.push(if callers == 256 { row.against("store alone", store_alone).goal(Goal::ShareAtLeast(0.6)) } else { row });
+            rows.push(if callers == 256 { row.against("store alone", store_alone).goal(share) } else { row });
             accepted += if account == "paused" { called.calls } else { 0 };
         }
     }
@@ -122,16 +123,15 @@ pub(super) async fn cycle(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
     drop(child);
 
     let cycled = full_cycles(setting, 1, one).await?;
-    let goals = if setting.engine == "sled" { (0.4, 160.0) } else { (0.6, 90.0) };
     Ok(vec![
         Row::new("featureless durable server, 64 callers", featureless, Unit::PerSecond).cpu_us(featureless_cpu),
         Row::new("full cycles, single events, 64 callers", cycled.per_second, Unit::PerSecond)
             .cpu_us(cycled.cpu_us)
             .against("featureless", featureless)
-            .goal(Goal::ShareAtLeast(goals.0)),
+            .goal(setting.goal(Goal::ShareAtLeast(0.4), Goal::ShareAtLeast(0.6))),
         Row::new("CPU of the server for each full cycle", cycled.cpu_us, Unit::Microseconds)
             .against("featureless", featureless_cpu)
-            .goal(Goal::AtMost(goals.1)),
+            .goal(setting.goal(Goal::AtMost(160.0), Goal::AtMost(90.0))),
     ])
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn batch(setting: &Setting<'_>) -> anyhow::Result<Vec<Row>> {
         Row::new("full cycles, batches of 100, 64 callers", cycled.per_second, Unit::PerSecond)
             .cpu_us(cycled.cpu_us)
             .against("reqwest loop", rate)
-            .goal(Goal::ShareAtLeast(if setting.engine == "sled" { 0.25 } else { 0.4 })),
+            .goal(setting.goal(Goal::ShareAtLeast(0.25), Goal::ShareAtLeast(0.4))),
     );
     Ok(rows)
 }
