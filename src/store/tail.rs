@@ -9,7 +9,7 @@
 //!
 //! Both are put right from outside, by a [`Keeper`] while the database is open and by [`prepare`] before:
 //!
-//! - The keeper's thread syncs the log a few times a second and then notes in a file, the mark, up to where
+//! - The keeper's thread syncs the log many times a second, while it grows, and then notes in a file, the mark, up to where
 //!   the log was stable before that sync. sled frees segments through the collector of its memory, which
 //!   waits for whoever is pinned: the thread is pinned from before one sync until after the next mark. So
 //!   no segment is used again before what replaced its pages is on disk, and the mark says so.
@@ -38,7 +38,7 @@ use crossbeam_epoch::{Guard, default_collector};
 use super::health::panic_text;
 
 /// How often the mark is raised. Segments and memory are freed that much later.
-const RAISE_EVERY: Duration = Duration::from_millis(200);
+const RAISE_EVERY: Duration = Duration::from_millis(50);
 
 /// Name of sled's log in its folder.
 pub(super) const LOG: &str = "db";
