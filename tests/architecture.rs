@@ -46,6 +46,7 @@ const DOORS: [(&str, &[&str]); 15] = [
     ("hyper_util", &["src/server.rs", "src/cli/bench"]),
     ("reqwest", &["src/request/send", "src/request/guard/", "src/spans/", "src/cli/client.rs", "src/cli/bench"]),
     ("sled", &["src/store/sled.rs"]),
+    ("crossbeam_epoch", &["src/store/tail.rs", "src/store/sled.rs"]),
     ("redb", &["src/store/redb.rs"]),
     ("clap", &["src/cli/"]),
     ("governor", &["src/dispatcher/pace.rs"]),

@@ -28,6 +28,7 @@ mod record;
 mod kv;
 mod memory;
 mod sled;
+mod tail;
 mod redb;
 mod folder;
 mod postgres;
