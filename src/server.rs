@@ -45,9 +45,9 @@ use crate::request::send::{
     EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
 };
 use crate::rng::{Rng, SystemRng};
-use crate::secret::Secret;
+use crate::secret::{MaskedAddress, Secret};
 use crate::spans::{ExportError, Exporter, OtlpError, OtlpSettings, Spans};
-use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions, redact};
+use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
 use crate::systemd::Notifier;
 use clients::{Clients, Counted};
 
@@ -94,7 +94,7 @@ pub enum StartError {
     Clock(#[source] io::Error),
     /// A node has no use.
     #[error("`roles` leaves something out, and no other node can use the store `{0}`; leave the setting away, or use a database")]
-    Roles(String),
+    Roles(MaskedAddress),
     /// The store did not open.
     #[error("the store did not open")]
     Store(#[from] OpenError),
@@ -201,7 +201,7 @@ impl Server {
         };
         let location = settings.store_location();
         // Opening reads the disk, which must not stand in the way of other tasks.
-        let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
+        let opened = tokio::task::spawn_blocking(move || store::open(location.expose(), options)).await;
         let store: Arc<dyn Store> = Arc::from(opened.expect("opening a store turns panics into errors")?);
         let key_file = settings.data.join("operator.key");
         let operator_key = operator_key(&key_file, &rng)?;
@@ -335,7 +335,7 @@ impl Server {
         };
         server.ready.set(true);
         server.notifier.iter().for_each(|notifier| notifier.ready());
-        tracing::info!(%address, store = redact(&settings.store_location()), "ready");
+        tracing::info!(%address, store = %settings.store_location(), "ready");
         Ok(server)
     }
 
@@ -554,9 +554,17 @@ fn heartbeat(pulse: &Pulse, notifier: Option<&Arc<Notifier>>, clock: &Arc<dyn Cl
 /// Tells systemd in a line how it goes.
 async fn tell_status(queue: Arc<Queue>, notifier: Arc<Notifier>) {
     loop {
-        let Ok(counts) = queue.counts().await else { return };
-        let waiting: u64 = counts.iter().map(|counts| counts.counts.waiting).sum();
-        notifier.status(&format!("{waiting} waiting, {} in flight, {} failing", queue.in_flight().count(), queue.failing()));
+        let (in_flight, failing) = (queue.in_flight().count(), queue.failing());
+        match queue.counts().await {
+            Ok(counts) => {
+                let waiting: u64 = counts.iter().map(|counts| counts.counts.waiting).sum();
+                notifier.status(&format!("{waiting} waiting, {in_flight} in flight, {failing} failing"));
+            }
+            Err(StoreError::Unavailable { .. }) => {
+                notifier.status(&format!("the database is away, {in_flight} in flight, {failing} failing"));
+            }
+            Err(_) => return,
+        }
         tokio::time::sleep(STATUS_INTERVAL).await;
     }
 }

@@ -9,6 +9,7 @@ mod store {
     mod change;
     mod configure;
     mod damage;
+    mod database;
     mod documents;
     mod failure;
     mod fixtures;

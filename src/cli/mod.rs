@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::store::redact;
+use crate::secret::masked;
 
 /// Stores events and delivers them as postbacks, durably and under limits.
 #[derive(Debug, Parser)]
@@ -163,7 +163,7 @@ fn refuse_passwords(arguments: impl Iterator<Item = String>) -> Result<(), Failu
     for argument in arguments {
         let address =
             argument.split_once('=').map_or(argument.as_str(), |(flag, value)| if flag.starts_with("--") { value } else { &argument });
-        if address.starts_with("postgres") && redact(address) != address {
+        if address.starts_with("postgres") && masked(address) != address {
             return Err(Failure::usage(
                 "a password on the command line can be read by everybody on this machine; leave it out of the address and set the variable `PGPASSWORD`, or give the whole address by `POSTRIDER_STORE` or the settings file",
             ));

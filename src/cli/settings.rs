@@ -24,7 +24,7 @@ pub(super) struct SettingsArguments {
     /// Address and port of the API [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, or `memory:` [default: sled]
+    /// `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, `postgres://USER@HOST/DATABASE` or `memory:` [default: sled]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
     /// What this node does: `api`, `dispatch` or `api,dispatch` [default: api,dispatch]
@@ -70,7 +70,7 @@ fn check_meaning(reading: &mut Reading) {
     if let Err(error) = telemetry::check_filter(&settings.log) {
         reading.reject("log", error);
     }
-    if let Err(error) = settings.store_location().parse::<Location>() {
+    if let Err(error) = settings.store_location().expose().parse::<Location>() {
         reading.reject("store", error);
     }
     for error in settings.deny_hosts.iter().filter_map(|text| text.parse::<HostPattern>().err()) {

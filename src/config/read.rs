@@ -87,7 +87,7 @@ impl fmt::Display for SettingsError {
 }
 
 /// What was read: the settings, where each comes from, and what is wrong.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reading {
     /// The settings; where something is wrong, with the default in its place.
     pub settings: Settings,
@@ -97,7 +97,17 @@ pub struct Reading {
     pub mistakes: Vec<Mistake>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Mistake>,
+    /// As they were written, secrets too.
     values: toml::Table,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { settings, origins, mistakes, warnings, values: _ } = self;
+        let mut fields = f.debug_struct("Reading");
+        fields.field("settings", settings).field("origins", origins).field("mistakes", mistakes).field("warnings", warnings);
+        fields.finish_non_exhaustive()
+    }
 }
 
 impl Reading {
@@ -326,21 +336,9 @@ impl Settings {
             if name == "egress_proxy" {
                 *value = self.egress_proxy.as_ref().map_or(Value::Null, |proxy| without_credentials(proxy.expose()).into());
             }
-            if name == "store" && self.store.contains("://") {
-                *value = without_password(&self.store).into();
-            }
         }
         shown.push(("master_key".into(), secret(&self.master_key)));
         shown
-    }
-}
-
-/// The address of a database without its password.
-pub(super) fn without_password(text: &str) -> String {
-    match url::Url::parse(text) {
-        Ok(url) if url.password().is_none() => url.into(),
-        Ok(mut url) => url.set_password(Some("***")).map_or_else(|()| "(secret)".into(), |()| url.into()),
-        Err(_) => "(secret)".into(),
     }
 }
 

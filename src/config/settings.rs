@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::read::{Reading, SettingsError};
 use crate::cluster::{Role, Roles};
-use crate::secret::Secret;
+use crate::secret::{MaskedAddress, Secret};
 
 /// Settings of the server. Field docs are the documentation of the settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +29,8 @@ pub struct Settings {
     #[serde(skip)]
     pub discard_secrets: bool,
     /// Where things are stored: `sled` or `redb` in the data folder, `sled:DIR`, `redb:DIR`, `postgres://USER@HOST/DATABASE` or `memory:`.
-    #[schemars(example = &"redb")]
-    pub store: String,
+    #[schemars(with = "String", example = &"redb")]
+    pub store: MaskedAddress,
     /// What this node does: `api` serves the API, `dispatch` sends. Nodes of other roles share its store, which is
     /// then a database.
     #[schemars(example = ["api", "dispatch"])]
@@ -342,10 +342,15 @@ impl Settings {
             Ok(serde_json::Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
         };
-        // Secrets are not written out, so that they are compared by themselves.
-        let mut names: Vec<String> = ["egress_proxy", "master_key", "otlp_headers"]
+        // Secrets and passwords are not written out, so that they are compared by themselves.
+        let mut names: Vec<String> = ["egress_proxy", "master_key", "otlp_headers", "store"]
             .into_iter()
-            .zip([self.egress_proxy != other.egress_proxy, self.master_key != other.master_key, self.otlp_headers != other.otlp_headers])
+            .zip([
+                self.egress_proxy != other.egress_proxy,
+                self.master_key != other.master_key,
+                self.otlp_headers != other.otlp_headers,
+                self.store != other.store,
+            ])
             .filter(|(_, differ)| *differ)
             .map(|(name, _)| name.to_owned())
             .collect();
@@ -360,10 +365,10 @@ impl Settings {
 
     /// The store's location in full.
     #[must_use]
-    pub fn store_location(&self) -> String {
-        match self.store.as_str() {
-            engine @ ("sled" | "redb") => format!("{engine}:{}", self.data.join("store").display()),
-            location => location.to_owned(),
+    pub fn store_location(&self) -> MaskedAddress {
+        match self.store.expose() {
+            engine @ ("sled" | "redb") => format!("{engine}:{}", self.data.join("store").display()).into(),
+            _ => self.store.clone(),
         }
     }
 

@@ -314,7 +314,12 @@ impl Dispatcher {
                 self.make_ready(subscription);
             }
             Err(error) => {
-                tracing::error!(subscription.id = %subscription, %error, "due deliveries cannot be read; trying again");
+                if matches!(error, StoreError::Unavailable { .. }) {
+                    // That it is away is told once, by the store, and not by every lane.
+                    tracing::debug!(subscription.id = %subscription, %error, "due deliveries cannot be read; trying again");
+                } else {
+                    tracing::error!(subscription.id = %subscription, %error, "due deliveries cannot be read; trying again");
+                }
                 lane.end_scan(None, now);
                 self.set_timer(subscription, instant + SCAN_RETRY);
             }

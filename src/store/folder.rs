@@ -23,10 +23,11 @@ use super::embedded::EmbeddedStore;
 use super::kv::{ENGINE_LOCKED, Kv, KvError};
 use super::memory::MemoryKv;
 use super::options::{FolderSpace, StoreOptions};
-use super::postgres::{Address, AddressError, PostgresStore, redact};
+use super::postgres::{Address, AddressError, PasswordSources, PostgresStore};
 use super::redb::RedbKv;
 use super::sled::{SledKv, SledOptions, SledSync};
 use super::{Store, StoreError};
+use crate::secret::MaskedAddress;
 
 /// The number of the folder's form that this release writes.
 const FORMAT: u32 = 1;
@@ -87,11 +88,10 @@ impl FromStr for Location {
             Some(("sled", folder)) if !folder.is_empty() => Ok(Self::Folder(Engine::Sled, folder.into())),
             Some(("redb", folder)) if !folder.is_empty() => Ok(Self::Folder(Engine::Redb, folder.into())),
             Some(("postgres" | "postgresql", _)) => {
-                // The variable that the tools of Postgres read, so that a password need not be in an address.
-                let password = std::env::var("PGPASSWORD").ok();
-                Ok(Self::Postgres(Box::new(Address::parse(text, password.as_deref())?)))
+                // As the tools of Postgres do, so that a password need not be in an address.
+                Ok(Self::Postgres(Box::new(Address::parse(text, &PasswordSources::of_the_environment())?)))
             }
-            _ => Err(OpenError::Location(redact(text))),
+            _ => Err(OpenError::Location(text.into())),
         }
     }
 }
@@ -101,7 +101,7 @@ impl FromStr for Location {
 pub enum OpenError {
     /// Not a location.
     #[error("`{0}` is not a place for a store; write `sled:FOLDER`, `redb:FOLDER`, `postgres://USER@HOST/DATABASE` or `memory:`")]
-    Location(String),
+    Location(MaskedAddress),
     /// The folder above it is missing.
     #[error("the folder `{parent}` does not exist, in which the store `{folder}` was to be created; create it, or correct the path")]
     MissingParent {

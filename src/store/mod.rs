@@ -28,6 +28,7 @@ mod record;
 mod kv;
 mod memory;
 mod sled;
+mod tail;
 mod redb;
 mod folder;
 mod postgres;
@@ -39,7 +40,7 @@ pub use kv::{Batch, Direction, KeyRange, Kv, KvError, Tree, Visit, after_prefix}
 pub use memory::MemoryKv;
 pub use notices::{CommitNotices, FRESH_ROWS_MAX, LaneNotice};
 pub use options::{FolderSpace, FreeSpace, StoreObserver, StoreOptions};
-pub use postgres::{Address, AddressError, PostgresStore, redact};
+pub use postgres::{Address, AddressError, PasswordSources, PostgresStore};
 pub use redb::RedbKv;
 pub use sled::{SledKv, SledOptions, SledSync};
 pub use verbs::{

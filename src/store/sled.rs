@@ -4,6 +4,7 @@
 //!
 //! - its flush ends in `sync_file_range`, which survives a kill and not a power cut: [`Kv::sync`] calls
 //!   `fdatasync` on a descriptor of our own, which sees every write-back error of the file;
+//! - it builds on what it has written before that is synced: [`super::tail`] keeps it from that;
 //! - its nodes hold up to 17 values, and a node above an eighth of a megabyte goes to a file of its own,
 //!   which is never synced: a value above [`INLINE_MAX`] is cut into pieces of that size in a tree aside;
 //! - space is reclaimed by its flusher only, which therefore always runs;
@@ -21,6 +22,7 @@ use ::sled::transaction::{ConflictableTransactionError, Transactional, Transacti
 
 use super::health::panic_text;
 use super::kv::{Batch, Direction, ENGINE_LOCKED, KeyRange, Kv, KvError, Tree, Visit};
+use super::tail::{self, Keeper};
 
 /// Largest value that is kept beside its key. 17 of them fit into a node that stays in the log.
 const INLINE_MAX: usize = 6 * 1_024;
@@ -48,6 +50,8 @@ pub enum SledSync {
     /// sled's flush, then `fdatasync`.
     #[default]
     Data,
+    /// The same, and sled builds on what is not synced. Loses acknowledged writes in some power cuts: for the test which shows that.
+    DataOnly,
     /// sled's flush alone. Loses acknowledged writes in a power cut: for the test which shows that.
     FlushOnly,
 }
@@ -69,8 +73,10 @@ struct Open {
     /// Held by who puts a value together, and by a batch that may change one: sled's transactions are
     /// whole for each read, and not for several in a row.
     assembling: RwLock<()>,
-    /// Our own descriptors: of the data file, and of the folder that names it.
+    /// Our own descriptor of the data file.
     data_file: File,
+    /// The last, since the database is closed before it.
+    keeper: Option<Keeper>,
 }
 
 impl SledKv {
@@ -84,6 +90,8 @@ impl SledKv {
     pub fn open(folder: &Path, options: &SledOptions) -> Result<Self, KvError> {
         let fail = |error: io::Error| KvError::new("opening", error);
         remove_leftovers(folder).map_err(fail)?;
+        // Until the keeper is: sled may free and use segments as soon as it has opened.
+        let _pinned = tail::pin();
         let database = match open_guarded(folder, options) {
             Ok(database) => database,
             Err(locked) if locked.action == ENGINE_LOCKED => return Err(locked),
@@ -96,7 +104,7 @@ impl SledKv {
                 open_guarded(folder, options)?
             }
         };
-        let open = guarded("opening", || Open::new(database, folder))?;
+        let open = guarded("opening", || Open::new(database, folder, options.sync))?;
         Ok(Self { open: RwLock::new(Some(open)), sync: options.sync })
     }
 
@@ -108,7 +116,7 @@ impl SledKv {
 }
 
 impl Open {
-    fn new(database: ::sled::Db, folder: &Path) -> Result<Self, KvError> {
+    fn new(database: ::sled::Db, folder: &Path, sync: SledSync) -> Result<Self, KvError> {
         let tree = |name: &str| database.open_tree(name).map_err(|error| KvError::new("opening", error));
         let trees = Tree::ALL.into_iter().map(|tree_name| tree(tree_name.name())).collect::<Result<_, _>>()?;
         let pieces = tree("pieces")?;
@@ -119,9 +127,17 @@ impl Open {
         };
         // The files that were just created must be found again after a power cut.
         database.flush().map_err(|error| KvError::new("opening", error))?;
-        let data_file = synced(&folder.join("db")).map_err(|error| KvError::new("opening", error))?;
+        let data_file = synced(&folder.join(tail::LOG)).map_err(|error| KvError::new("opening", error))?;
+        let pages = database.context.pagecache.clone();
+        let flush = move || match pages.log.flush() {
+            Ok(_) => Ok(pages.log.stable_offset()),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let keeper = (sync == SledSync::Data).then(|| Keeper::start(folder, flush)).transpose();
+        let keeper = keeper.map_err(|error| KvError::new("opening", error))?;
+        let open = Self { database, trees, pieces, assembling: RwLock::default(), data_file, keeper };
         synced(&folder.join("conf")).and_then(|_| synced(folder)).map_err(|error| KvError::new("opening", error))?;
-        Ok(Self { database, trees, pieces, assembling: RwLock::default(), data_file })
+        Ok(open)
     }
 
     fn tree(&self, tree: Tree) -> &::sled::Tree {
@@ -221,7 +237,12 @@ impl Kv for SledKv {
 
     fn sync(&self) -> Result<(), KvError> {
         match self.sync {
-            SledSync::Data => self.with("syncing", |open| open.data_file.sync_data().map_err(|error| KvError::new("syncing", error))),
+            SledSync::Data | SledSync::DataOnly => self.with("syncing", |open| {
+                if let Some(failure) = open.keeper.as_ref().and_then(Keeper::failure) {
+                    return Err(KvError::new("syncing", failure));
+                }
+                open.data_file.sync_data().map_err(|error| KvError::new("syncing", error))
+            }),
             SledSync::FlushOnly => Ok(()),
         }
     }
@@ -238,8 +259,10 @@ impl Kv for SledKv {
     fn close(&self) -> Result<(), KvError> {
         let closed = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         guarded("closing", || {
+            let Some(mut closed) = closed else { return Ok(()) };
+            let keeper = closed.keeper.take();
             drop(closed);
-            Ok(())
+            keeper.map_or(Ok(()), Keeper::finish).map_err(|error| KvError::new("closing", error))
         })
     }
 }
@@ -299,6 +322,9 @@ fn piece_key(tree: Tree, key: &[u8], number: u32) -> Vec<u8> {
     piece
 }
 
+/// Fails to compile if sled's collector is not the one that is pinned.
+const _: fn() -> crossbeam_epoch::Guard = ::sled::crossbeam_pin;
+
 /// Calls sled, which panics where it meets what it takes for impossible, such as damage.
 fn guarded<T>(action: &'static str, act: impl FnOnce() -> Result<T, KvError>) -> Result<T, KvError> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| Err(KvError::new(action, panic_text(&*panic))))
@@ -307,6 +333,9 @@ fn guarded<T>(action: &'static str, act: impl FnOnce() -> Result<T, KvError>) ->
 /// Opens in a thread of its own, so that a panic becomes an error and leaves nothing locked here.
 fn open_guarded(folder: &Path, options: &SledOptions) -> Result<::sled::Db, KvError> {
     let config = ::sled::Config::new().path(folder).cache_capacity(options.cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
+    let changed = snapshots(folder).and_then(|snapshots| tail::prepare(folder, config.segment_size, &snapshots));
+    let changed = changed.map_err(|error| KvError::new("opening", error))?;
+    tracing::debug!(store.segments = changed, "the end of sled's log is looked for from its mark on");
     let opening = std::thread::Builder::new().name("sled-open".to_owned()).spawn(move || config.open());
     let opened = opening.map_err(|error| KvError::new("opening", error))?.join();
     match opened {
@@ -319,8 +348,16 @@ fn open_guarded(folder: &Path, options: &SledOptions) -> Result<::sled::Db, KvEr
     }
 }
 
-/// Removes half-written and empty snapshots, which a kill during an opening leaves and sled refuses.
+/// Removes half-written and empty snapshots, which a kill during an opening leaves and sled refuses; and a
+/// half-written description of the database, which a power cut during its first opening leaves. sled writes
+/// that anew, and there is one form of it only.
 fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let conf = folder.join("conf");
+    match std::fs::read(&conf) {
+        Ok(bytes) if !tail::is_whole(&bytes) => std::fs::remove_file(&conf)?,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     for path in snapshots(folder)? {
         if path.extension().is_some_and(|extension| extension == "generating") || path.metadata()?.len() == 0 {
             std::fs::remove_file(path)?;

@@ -119,7 +119,7 @@ async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
     let paused = format!("sled:{}", path("paused"));
     done(&running, &["store", "import", "--paused", "--store", &paused, "--input", &archive]).await;
     let looked_at = Running::with_account(|settings| {
-        settings.store = paused;
+        settings.store = paused.into();
         settings.master_key_file.clone_from(&master_key);
     })
     .await;
@@ -148,7 +148,7 @@ async fn a_running_server_is_backed_up_and_moved_to_another_engine() {
 
     // The moved store goes on where the first one was: keys known, the log there, the rest still waiting.
     let moved = Running::with_account(|settings| {
-        settings.store = sled.clone();
+        settings.store = sled.clone().into();
         settings.master_key_file = master_key;
     })
     .await;

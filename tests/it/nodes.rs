@@ -36,7 +36,7 @@ async fn a_role_is_left_out_only_where_another_node_can_have_it() {
 /// A node that does everything, with the account `acme`, and one that serves the API.
 async fn two(database: &Database, change: impl Fn(&mut Settings)) -> (Running, Running) {
     let settings = |settings: &mut Settings| {
-        settings.store.clone_from(&database.url);
+        settings.store = database.url.as_str().into();
         change(settings);
     };
     let all = Running::with(settings).await;
@@ -133,7 +133,7 @@ async fn a_replay_is_carried_out_by_one_node_and_cancelled_on_any() {
     // After a restart it is still cancelled.
     api.server.stop().await.unwrap();
     let url = database.url.clone();
-    let all = all.restart(|settings| settings.store = url).await;
+    let all = all.restart(|settings| settings.store = url.into()).await;
     assert_eq!(all.client.get(&path).await.json()["state"], "cancelled");
     all.server.stop().await.unwrap();
 }

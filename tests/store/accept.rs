@@ -5,9 +5,9 @@ use postrider::clock::Timestamp;
 use postrider::delivery::DeliveryState;
 use postrider::store::{AcceptError, StoreOptions};
 
-use super::world::{Build, Kind, START, World, at, event, on_every_engine, sub};
+use super::world::{Build, Kind, START, World, at, event, on_every_engine_and_pooled, sub};
 
-on_every_engine!(
+on_every_engine_and_pooled!(
     an_event_is_stored_with_its_deliveries,
     an_event_without_deliveries_is_stored,
     a_large_event_is_stored_as_it_came,

@@ -8,7 +8,7 @@ use postrider::store::{
     Make, Tree,
 };
 
-use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine, sub};
+use super::world::{Build, EXHAUSTED, Kind, World, at, event, on_every_engine_and_pooled, sub};
 
 /// All of an archive, read in pages of `limit`.
 async fn archived(world: &World, limit: usize) -> Vec<Archived> {
@@ -77,7 +77,7 @@ async fn fill(world: &World) {
     world.store().configure(vec![ConfigurationChange::Put { record, if_absent: true }]).await.unwrap();
 }
 
-on_every_engine!(a_restored_store_is_the_same, a_restored_store_goes_on, bodies_that_are_no_text_survive);
+on_every_engine_and_pooled!(a_restored_store_is_the_same, a_restored_store_goes_on, bodies_that_are_no_text_survive);
 
 async fn a_restored_store_is_the_same(world: World) {
     assert_restorable(&world).await;

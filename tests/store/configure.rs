@@ -2,9 +2,9 @@
 
 use postrider::store::{ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, RecordQuery};
 
-use super::world::{Build, START, World, at, event, on_every_engine, sub};
+use super::world::{Build, START, World, at, event, on_every_engine_and_pooled, sub};
 
-on_every_engine!(
+on_every_engine_and_pooled!(
     records_are_kept,
     a_large_record_leaves_nothing_behind,
     a_large_record_is_read_whole_while_it_is_written,

@@ -437,3 +437,8 @@ fn redb_does_what_the_model_does() {
 fn postgres_does_what_the_model_does() {
     run(Kind::Postgres, 6, 60);
 }
+
+#[test]
+fn postgres_behind_a_pooler_does_what_the_model_does() {
+    run(Kind::Pooled, 3, 60);
+}

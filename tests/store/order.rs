@@ -3,10 +3,10 @@
 use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::DeliveryId;
 
-use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, order, sub};
+use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine_and_pooled, order, sub};
 use postrider::store::NewDelivery;
 
-on_every_engine!(
+on_every_engine_and_pooled!(
     the_first_goes_and_the_others_wait,
     each_end_of_the_first_lets_the_next_go,
     one_that_waits_can_be_cancelled,

@@ -31,6 +31,8 @@ enum Way {
     CutBeforeCommit,
     /// Nobody gets through.
     Closed,
+    /// What is sent is taken and kept; connections stay.
+    Stalled,
 }
 
 /// Stands between a store and its database.
@@ -56,10 +58,18 @@ impl Proxy {
                 shared_sockets.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 let (up, down) = ((client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client));
                 let (way, sockets) = (shared_way.clone(), shared_sockets.clone());
+                let held = way.clone();
                 let muted = Arc::new(AtomicBool::new(false));
                 let mute = muted.clone();
                 std::thread::spawn(move || pass(up, |bytes| looks_out(bytes, &way, &sockets, &mute)));
-                std::thread::spawn(move || pass(down, |_| if muted.load(Ordering::SeqCst) { Pass::Nothing } else { Pass::On }));
+                std::thread::spawn(move || {
+                    pass(down, |_| {
+                        while *held.lock().unwrap() == Way::Stalled {
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
+                        if muted.load(Ordering::SeqCst) { Pass::Nothing } else { Pass::On }
+                    })
+                });
             }
         });
         Self { address, way, sockets }
@@ -102,7 +112,7 @@ fn looks_out(bytes: &[u8], way: &Mutex<Way>, sockets: &Mutex<Vec<TcpStream>>, mu
             cut(sockets);
             Pass::Cut
         }
-        Way::Open | Way::Closed => Pass::On,
+        Way::Open | Way::Closed | Way::Stalled => Pass::On,
     }
 }
 
@@ -175,7 +185,7 @@ async fn accept_patiently(store: &dyn Store, event: postrider::store::NewEvent) 
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    for _ in 0..600 {
+    for _ in 0..1_500 {
         if holds().await {
             return;
         }
@@ -333,6 +343,71 @@ async fn a_slow_database_is_waited_for() {
         client.batch_execute("COMMIT").await.unwrap();
     };
     join(accept, unlock).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn k4_a_database_that_does_not_answer_is_told_to_those_who_arrive() {
+    let (_world, proxy, store) = behind_a_proxy();
+    store.accept(vec![event()]).await.unwrap();
+    proxy.set(Way::Stalled);
+    let under_way = store.accept(vec![event().to(1).key("k")]);
+    let others = async {
+        until("it is not reachable", async || !store.is_reachable()).await;
+        // Long before what is under way is given up.
+        let refused = tokio::time::timeout(Duration::from_secs(20), store.accept(vec![event()])).await.unwrap();
+        assert!(matches!(refused, Err(AcceptError::Store(StoreError::Unavailable { .. }))), "{refused:?}");
+        proxy.set(Way::Open);
+        until("it is reachable again", async || store.is_reachable()).await;
+    };
+    let (accepted, ()) = join(under_way, others).await;
+    // What was under way has its answer, late; what waited behind a routine question was told not to.
+    let again = store.accept(vec![event().to(1).key("k")]).await.unwrap();
+    match accepted {
+        Ok(first) => assert!(!first[0].duplicate && again[0].duplicate && again[0].id == first[0].id),
+        Err(error) => assert!(matches!(error, AcceptError::Store(StoreError::Unavailable { .. })) && !again[0].duplicate, "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_node_behind_a_pooler_hears_of_others_past_it() {
+    let world = World::new(Kind::Pooled);
+    let database = world.database.as_ref().unwrap();
+    let second = open(&format!("{}?listen={}", database.pooled_url(), database.place()), options(&world, "second")).unwrap();
+    let notices = second.notices();
+    // The first has to see the second before it tells it anything.
+    until("the second node hears of a new row", async || {
+        world.owe(1).await;
+        notices.take().contains_key(&sub(1))
+    })
+    .await;
+    // The look at the due times comes every ten seconds; so often it does not.
+    for round in 0..3 {
+        drop(notices.take());
+        let mut heard = false;
+        for _ in 0..200 {
+            world.owe(1).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            heard = notices.take().contains_key(&sub(1));
+            if heard {
+                break;
+            }
+        }
+        assert!(heard, "{round}");
+    }
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_listen_looks() {
+    let world = World::new(Kind::Pooled);
+    let second = open(&world.database.as_ref().unwrap().pooled_url(), options(&world, "second")).unwrap();
+    let (notices, before) = (second.notices(), second.configuration_with_revision().await.unwrap().0);
+    world.owe(1).await;
+    let record = ConfigurationRecord { kind: ConfigurationKind::Account, id: "acme".into(), value: "{}".into() };
+    world.store().configure(vec![ConfigurationChange::Put { record, if_absent: false }]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), second.configuration_after(before)).await.unwrap();
+    until("the second node finds the new row", async || notices.take().contains_key(&sub(1))).await;
+    second.close().await.unwrap();
 }
 
 #[tokio::test]

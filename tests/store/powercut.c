@@ -8,6 +8,9 @@
  * A write is logged after it was made and before the caller hears of it; a sync is logged when it begins
  * ('b') and when it ended well ('e', with the number of its beginning). What was logged before a sync
  * began is therefore covered by it. Numbers are in the byte order of the machine.
+ *
+ * Each sync takes POWERCUT_SYNC_US microseconds longer, as on a slow disk: the more is written beside one,
+ * the more a power cut can take.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,10 +34,13 @@ static char *paths[FILES_MAX];
 static int log_file = -1;
 static const char *folder;
 static uint64_t entries;
+static useconds_t sync_delay;
 
 __attribute__((constructor)) static void begin(void) {
     const char *log_path = getenv("POWERCUT_LOG");
     folder = getenv("POWERCUT_DIR");
+    const char *delay = getenv("POWERCUT_SYNC_US");
+    sync_delay = delay == NULL ? 0 : (useconds_t)atoi(delay);
     if (log_path != NULL && folder != NULL)
         log_file = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -145,6 +151,7 @@ TRUNCATE(ftruncate64, off64_t)
         if (path_of(file) == NULL)                                             \
             return REAL(name)(file);                                           \
         uint64_t began = put('b', inode_of(file), 0, paths[file], NULL, 0);    \
+        usleep(sync_delay);                                                    \
         int result = REAL(name)(file);                                         \
         if (result == 0)                                                       \
             put('e', inode_of(file), began, paths[file], NULL, 0);             \

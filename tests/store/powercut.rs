@@ -2,13 +2,15 @@
 //!
 //! A child process, this test program again, works on a store while a small preloaded library
 //! (`powercut.c`) writes down what it does to its files. From that log disk images are made: at a random
-//! moment, everything that a finished sync covers, and of the rest each sector of 512 bytes or not. Each
+//! moment, everything that a finished sync covers, and of the rest each sector of 512 bytes or not. Most
+//! moments are chosen just after sled began a segment of its log: then it trusts what lies before. The
+//! child's syncs take long and many large events wait for each, so that much lies before unsynced. Each
 //! image is opened, and every event that was acknowledged by then must be there with its deliveries and its document.
 //!
 //! Names count as safe once their folder was synced; until then an image may have or lack them.
 //!
-//! The last test takes away our own `fdatasync` and expects losses: it shows that this harness sees them
-//! and that sled's flush alone is not enough.
+//! Two tests take away what we do about sled, the keeper of its log and then our own `fdatasync` too, and
+//! expect losses: they show that this harness sees them and that sled by itself is not enough.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -21,22 +23,29 @@ use std::sync::Mutex;
 use postrider::delivery::Next;
 use postrider::id::EventId;
 use postrider::store::{
-    Direction, DocumentChange, DocumentKind, DocumentQuery, DueRow, EmbeddedStore, Engine, EventQuery, Make, SledKv, SledOptions, SledSync,
-    Store, StoreOptions, open,
+    Direction, DocumentChange, DocumentKind, DocumentQuery, DueRow, EmbeddedStore, Engine, EventQuery, Kv, Make, SledKv, SledOptions,
+    SledSync, Store, StoreOptions, open,
 };
 
 use super::world::{Build, START, at, event, settlement, sub};
 
 /// Images that are made of one run.
 const IMAGES: u64 = 40;
+/// Images of which one must show a loss where one is expected; about one in ten does.
+const IMAGES_UNTIL_LOSS: u64 = 400;
 /// Set to make more images.
 const IMAGES_VARIABLE: &str = "POSTRIDER_POWERCUT_IMAGES";
+/// Bytes of a segment of sled's log.
+const SEGMENT: u64 = 512 << 10;
 /// The engine's cache in the child: small, so that pages are read again.
 const CACHE_BYTES: u64 = 4 << 20;
 /// Set for the child: which engine, and how it syncs.
 const CHILD: &str = "POWERCUT_CHILD";
 const FOLDER: &str = "POWERCUT_DIR";
 const LOG: &str = "POWERCUT_LOG";
+/// How much longer each sync of the child takes, so that much is written beside it.
+const SYNC_DELAY: &str = "POWERCUT_SYNC_US";
+const SYNC_DELAY_US: &str = "50000";
 
 #[test]
 fn a3_sled_keeps_what_it_acknowledged_through_a_power_cut() {
@@ -52,16 +61,49 @@ fn a3_redb_keeps_what_it_acknowledged_through_a_power_cut() {
 
 #[test]
 fn sled_without_our_sync_loses_what_it_acknowledged() {
-    let Some(verdicts) = cut("sled-flush-only") else { return };
-    assert!(!failures(&verdicts).is_empty(), "sled's flush alone survived every cut: is the harness blind?");
+    let Some(lost) = loses("sled-flush-only") else { return };
+    assert!(lost, "sled's flush alone survived every cut: is the harness blind?");
+}
+
+#[test]
+fn sled_that_builds_on_what_is_not_synced_loses_what_it_acknowledged() {
+    let Some(lost) = loses("sled-data-only") else { return };
+    assert!(lost, "sled by itself survived every cut: is the harness blind?");
+}
+
+/// A power cut in the middle of the first opening.
+#[test]
+fn a_description_of_the_database_that_was_cut_off_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SledKv::open(folder.path(), &SledOptions { cache_bytes: CACHE_BYTES, sync: SledSync::Data });
+    open().unwrap().close().unwrap();
+    let path = folder.path().join("conf");
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 5, whole.len() - 4, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        open().unwrap().close().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
 }
 
 fn failures(verdicts: &[Result<(), String>]) -> Vec<&String> {
     verdicts.iter().filter_map(|verdict| verdict.as_ref().err()).collect()
 }
 
-/// Runs the child and judges the images of its disk; none if this machine cannot run it.
+/// Images of the child's disk and their verdicts, as many as are asked for; none if this machine cannot run it.
 fn cut(mode: &str) -> Option<Vec<Result<(), String>>> {
+    let images = std::env::var(IMAGES_VARIABLE).map_or(IMAGES, |count| count.parse().unwrap());
+    cut_until(mode, images, |_| false)
+}
+
+/// Whether one of many images has lost something. None is made after that.
+fn loses(mode: &str) -> Option<bool> {
+    let verdicts = cut_until(mode, IMAGES_UNTIL_LOSS, Result::is_err)?;
+    Some(verdicts.iter().any(Result::is_err))
+}
+
+/// Runs the child and judges up to so many images of its disk, until one is `enough`; none if this machine cannot run it.
+fn cut_until(mode: &str, images: u64, enough: impl Fn(&Result<(), String>) -> bool) -> Option<Vec<Result<(), String>>> {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("powercut.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/powercut.c");
@@ -76,7 +118,8 @@ fn cut(mode: &str) -> Option<Vec<Result<(), String>>> {
     let log = folder.path().join("log");
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::powercut::child", "--nocapture", "--test-threads=1"])
-        .envs([(CHILD, OsStr::new(mode)), (FOLDER, disk.as_os_str()), (LOG, log.as_os_str()), ("LD_PRELOAD", library.as_os_str())])
+        .envs([(CHILD, OsStr::new(mode)), (FOLDER, disk.as_os_str()), (LOG, log.as_os_str())])
+        .envs([("LD_PRELOAD", library.as_os_str()), (SYNC_DELAY, OsStr::new(SYNC_DELAY_US))])
         .output()
         .unwrap();
     assert!(child.status.success(), "{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
@@ -86,16 +129,19 @@ fn cut(mode: &str) -> Option<Vec<Result<(), String>>> {
         eprintln!("SKIPPED: the library saw no sync; is this program linked statically?");
         return None;
     }
-    let images = std::env::var(IMAGES_VARIABLE).map_or(IMAGES, |count| count.parse().unwrap());
-    let verdicts = (0..images).map(|seed| {
+    let mut verdicts = Vec::new();
+    for seed in 0..images {
         let image = folder.path().join(format!("image-{seed}"));
         let acknowledged = make_image(&entries, &disk, &image, seed);
         let verdict = judge(mode, &image, &acknowledged).map_err(|error| format!("seed {seed}: {error}"));
         std::fs::remove_dir_all(&image).unwrap();
-        verdict
-    });
-    let verdicts: Vec<_> = verdicts.collect();
-    println!("{mode}: {} of {images} images lost something", failures(&verdicts).len());
+        let last = enough(&verdict);
+        verdicts.push(verdict);
+        if last {
+            break;
+        }
+    }
+    println!("{mode}: {} of {} images lost something", failures(&verdicts).len(), verdicts.len());
     Some(verdicts)
 }
 
@@ -112,6 +158,11 @@ impl Entry {
     /// Whether it is the child's word that an event was acknowledged.
     fn is_ack(&self) -> bool {
         self.kind == b'w' && self.path.ends_with("acknowledged")
+    }
+
+    /// Whether it begins a segment of sled's log, which is when sled trusts what is in the ones before.
+    fn begins_segment(&self) -> bool {
+        self.kind == b'w' && self.path.ends_with("db") && self.number.is_multiple_of(SEGMENT)
     }
 
     /// Whether it changes names and not content.
@@ -153,7 +204,13 @@ impl Chance {
 /// Makes what the disk may hold at a random moment; answers what was acknowledged by then.
 fn make_image(entries: &[Entry], disk: &Path, image: &Path, seed: u64) -> Vec<EventId> {
     let mut chance = Chance(seed);
-    let end = 1 + usize::try_from(chance.below(entries.len() as u64)).unwrap();
+    let begun: Vec<usize> = (0..entries.len()).filter(|&place| entries[place].begins_segment()).collect();
+    let mut below = |limit: usize| usize::try_from(chance.below(limit as u64)).unwrap();
+    let end = if begun.is_empty() || below(4) == 0 {
+        1 + below(entries.len())
+    } else {
+        (begun[below(begun.len())] + 1 + below(8)).min(entries.len())
+    };
     // Of the rest: nothing, everything, or each sector with this chance out of four.
     let kept_of_rest = [0, 0, 4, 1, 2, 3][usize::try_from(seed % 6).unwrap()];
     let entries = &entries[..end];
@@ -240,9 +297,7 @@ fn judge(mode: &str, image: &Path, acknowledged: &[EventId]) -> Result<(), Strin
                 return Err(format!("{id} has {} deliveries", deliveries.len()));
             }
             for delivery in &deliveries {
-                let rows =
-                    store.due(delivery.subscription, at(1_000), &Default::default(), 10_000).await.map_err(|error| error.to_string())?;
-                if delivery.state.is_undecided() != rows.rows.iter().any(|row| row.delivery == delivery.id) {
+                if delivery.state.is_undecided() != due.contains(&delivery.id) {
                     return Err(format!("{} is {:?} and its due row says something else", delivery.id, delivery.state));
                 }
             }
@@ -272,7 +327,7 @@ fn judge(mode: &str, image: &Path, acknowledged: &[EventId]) -> Result<(), Strin
 }
 
 fn numbered(number: u32) -> postrider::store::NewEvent {
-    let note = "x".repeat(if number % 20 == 7 { 60_000 } else { 300 });
+    let note = "x".repeat(if number % 3 == 1 { 50_000 } else { 300 });
     let event = event().data(&format!(r#"{{"n":{number},"note":"{note}"}}"#)).to(1).to(2).key(&number.to_string());
     let make = Make::From(Arc::new(|event: Option<EventId>, _: Option<&str>| event.map(|event| event.to_string())));
     let document = DocumentChange { kind: DocumentKind::Action, id: number.to_string(), expected: None, make };
@@ -286,9 +341,14 @@ fn all_documents() -> DocumentQuery {
 
 fn open_store(mode: &str, folder: &Path) -> Result<Box<dyn Store>, String> {
     let options = StoreOptions { tag: 9, engine_cache_bytes: Some(CACHE_BYTES), ..StoreOptions::default() };
-    if mode == "sled-flush-only" {
+    let without = match mode {
+        "sled-flush-only" => Some(SledSync::FlushOnly),
+        "sled-data-only" => Some(SledSync::DataOnly),
+        _ => None,
+    };
+    if let Some(sync) = without {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-        let sled = SledOptions { cache_bytes: CACHE_BYTES, sync: SledSync::FlushOnly };
+        let sled = SledOptions { cache_bytes: CACHE_BYTES, sync };
         let kv = SledKv::open(folder, &sled).map_err(|error| error.to_string())?;
         let store = EmbeddedStore::threaded(kv, options).map_err(|error| error.to_string())?;
         return Ok(Box::new(store));
@@ -308,11 +368,11 @@ fn child() {
     for life in 0..2 {
         runtime.block_on(async {
             let store = Arc::new(open_store(&mode, &folder.join("store")).unwrap());
-            let callers = (0..4).map(|caller| {
+            let callers = (0..72).map(|caller| {
                 let (store, log) = (store.clone(), log.clone());
                 tokio::spawn(async move {
-                    for number in 0..60 {
-                        let accepted = store.accept(vec![numbered(life * 1_000 + caller * 100 + number)]).await.unwrap().remove(0);
+                    for number in 0..3 {
+                        let accepted = store.accept(vec![numbered(life * 10_000 + caller * 100 + number)]).await.unwrap().remove(0);
                         // In one write, which the library takes down as one entry.
                         log.lock().unwrap().write_all(format!("{}\n", accepted.id).as_bytes()).unwrap();
                         if number % 2 == 0 {

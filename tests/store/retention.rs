@@ -4,9 +4,9 @@ use postrider::delivery::Next;
 use postrider::id::EventId;
 use postrider::store::{Counts, EventSize, Excess, Pruned, Tree};
 
-use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine};
+use super::world::{Build, EXHAUSTED, World, at, event, on_every_engine_and_pooled};
 
-on_every_engine!(
+on_every_engine_and_pooled!(
     decided_events_are_removed_with_all_that_hangs_on_them,
     undecided_events_stay_and_do_not_stand_in_the_way,
     a_step_is_no_larger_than_its_limit,

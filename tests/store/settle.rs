@@ -5,9 +5,9 @@ use postrider::delivery::{DeliveryState, Next, StateName};
 use postrider::id::{AttemptId, DeliveryId};
 use postrider::store::Counts;
 
-use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine, settlement};
+use super::world::{Build, EXHAUSTED, START, World, at, event, on_every_engine_and_pooled, settlement};
 
-on_every_engine!(
+on_every_engine_and_pooled!(
     a_page_of_the_due_index_is_in_order_of_time,
     what_is_in_flight_is_skipped,
     a_page_says_what_comes_later,

@@ -26,6 +26,8 @@ pub enum Kind {
     Sled,
     Redb,
     Postgres,
+    /// The same behind a pooler in transaction mode.
+    Pooled,
 }
 
 /// Runs each test on each engine.
@@ -36,6 +38,15 @@ macro_rules! on_every_engine {
     };
 }
 pub(crate) use on_every_engine;
+
+/// Runs each test on each engine, and on a database behind a pooler too.
+macro_rules! on_every_engine_and_pooled {
+    ($($name:ident),* $(,)?) => {
+        crate::store::world::on_every_engine!($($name),*);
+        crate::store::world::on_engine!(@ pooled Pooled, $($name),*);
+    };
+}
+pub(crate) use on_every_engine_and_pooled;
 
 /// Runs each test on each engine of keys and values.
 macro_rules! on_every_embedded_engine {
@@ -119,7 +130,7 @@ impl World {
         let mut options = StoreOptions { tag: 7, clock: clock.clone(), node: Some("test".into()), ..StoreOptions::default() };
         change(&mut options);
         let folder = tempfile::tempdir().unwrap();
-        let database = (kind == Kind::Postgres).then(Database::create);
+        let database = matches!(kind, Kind::Postgres | Kind::Pooled).then(Database::create);
         let mut world = Self { kind, clock, options, folder, memory: MemoryKv::default(), store: None, lock: None, database };
         world.open();
         world
@@ -131,7 +142,7 @@ impl World {
             Kind::MemoryInline | Kind::Memory => return Arc::new(self.memory.clone()),
             Kind::Sled => Engine::Sled,
             Kind::Redb => Engine::Redb,
-            Kind::Postgres => panic!("a database has no keys and values; ask it for its rows"),
+            Kind::Postgres | Kind::Pooled => panic!("a database has no keys and values; ask it for its rows"),
         };
         self.lock = None;
         let (kv, lock) = open_folder(engine, &self.folder.path().join("data"), 8 << 20).unwrap();
@@ -142,7 +153,8 @@ impl World {
     fn open(&mut self) {
         let options = self.options.clone();
         if let Some(database) = &self.database {
-            self.store = Some(open(&database.url, options).unwrap());
+            let url = if self.kind == Kind::Pooled { database.pooled_url() } else { database.url.clone() };
+            self.store = Some(open(&url, options).unwrap());
             return;
         }
         let kv = Shared(self.kv());

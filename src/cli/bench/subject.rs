@@ -24,7 +24,8 @@ const TEMPLATE: &str = concat!(
 /// In the child: the server as `postrider serve` runs it, on a free port, until the parent stops it.
 pub(super) async fn serve(store: String, data: PathBuf, log: String) -> anyhow::Result<()> {
     let _log = telemetry::start(LogFormat::Text, &log)?;
-    let settings = Settings { store, data, log, listen: ([127, 0, 0, 1], 0).into(), allow_private: true, ..Settings::default() };
+    let settings =
+        Settings { store: store.into(), data, log, listen: ([127, 0, 0, 1], 0).into(), allow_private: true, ..Settings::default() };
     let server = Server::start(&settings).await?;
     println!("{}", json!({"address": server.address(), "key": server.operator_key()}));
     Ok(server.run_until(parent_left()).await?)

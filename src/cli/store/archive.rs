@@ -12,8 +12,9 @@ use crate::cli::Failure;
 use crate::cli::client::ServerArguments;
 use crate::cli::progress::Progress;
 use crate::clock::{Clock, SystemClock};
+use crate::secret::MaskedAddress;
 use crate::store::archive::{Archived, Line, LinesReader, LinesWriter};
-use crate::store::{ConfigurationChange, ConfigurationKind, Store, redact};
+use crate::store::{ConfigurationChange, ConfigurationKind, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -113,7 +114,7 @@ pub(super) async fn import(arguments: ImportArguments) -> Result<(), Failure> {
     };
     let (reader, header) = LinesReader::begin(BufReader::new(input))?;
     let location = arguments.place.location();
-    if let Some((_, folder)) = location.split_once(':')
+    if let Some((_, folder)) = location.expose().split_once(':')
         && let Some(parent) = Path::new(folder).parent()
     {
         std::fs::create_dir_all(parent).with_context(|| format!("the folder `{}` cannot be created", parent.display()))?;
@@ -122,20 +123,20 @@ pub(super) async fn import(arguments: ImportArguments) -> Result<(), Failure> {
     let read = read_all(&*store, reader, &location, arguments.paused).await;
     store.close().await?;
     let items = read?;
-    println!("imported {items} events and keys of {} into {}", header.created_at, redact(&location));
+    println!("imported {items} events and keys of {} into {}", header.created_at, location);
     Ok(())
 }
 
 async fn read_all(
     store: &dyn Store,
     mut reader: LinesReader<BufReader<Box<dyn Read + Send>>>,
-    location: &str,
+    location: &MaskedAddress,
     paused: bool,
 ) -> Result<u64, Failure> {
     if !is_empty(store).await? {
         return Err(Failure::usage(format!(
             "the store `{}` is not empty; import into a new folder or database, so that nothing is mixed",
-            redact(location)
+            location
         )));
     }
     let mut progress = Progress::new("imported", None);

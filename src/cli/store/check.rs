@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Place;
 use crate::cli::Failure;
-use crate::store::{ConfigurationKind, Counts, redact};
+use crate::store::{ConfigurationKind, Counts};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -54,7 +54,7 @@ pub(super) async fn check(arguments: CheckArguments) -> Result<(), Failure> {
 }
 
 pub(super) async fn stats(arguments: StatsArguments) -> Result<(), Failure> {
-    let location = redact(&arguments.place.location());
+    let location = arguments.place.location().to_string();
     let store = arguments.place.open().await?;
     let (counts, configuration) = (store.counts().await, store.configuration().await);
     store.close().await?;

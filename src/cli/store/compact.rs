@@ -9,7 +9,7 @@ use super::check::folder_bytes;
 use super::copy::copy;
 use super::{Place, open, open_existing};
 use crate::cli::Failure;
-use crate::store::redact;
+use crate::secret::MaskedAddress;
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArguments {
@@ -23,9 +23,9 @@ pub(super) struct CompactArguments {
 pub(super) async fn run(arguments: CompactArguments) -> Result<(), Failure> {
     let location = arguments.place.location();
     let Some((engine, folder)) =
-        location.split_once(':').filter(|(engine, folder)| ["sled", "redb"].contains(engine) && !folder.is_empty())
+        location.expose().split_once(':').filter(|(engine, folder)| ["sled", "redb"].contains(engine) && !folder.is_empty())
     else {
-        return Err(Failure::usage(format!("`{}` has no files of its own that could be compacted", redact(&location))));
+        return Err(Failure::usage(format!("`{location}` has no files of its own that could be compacted")));
     };
     let folder = PathBuf::from(folder);
     let (new, old) = (beside(&folder, "compacting"), beside(&folder, "before-compaction"));
@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: CompactArguments) -> Result<(), Failure> {
     }
     let bytes_before = folder_bytes(&folder);
     let source = open_existing(&location).await?;
-    let target_name = format!("{engine}:{}", new.display());
+    let target_name = MaskedAddress::from(format!("{engine}:{}", new.display()));
     let target = open(&target_name).await?;
     let copied = copy(&*source, &*target, &target_name).await;
     source.close().await?;

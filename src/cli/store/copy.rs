@@ -5,16 +5,17 @@ use clap::Args;
 use super::{each_portion, is_empty, open, open_existing};
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
-use crate::store::{ConfigurationChange, Store, redact};
+use crate::secret::MaskedAddress;
+use crate::store::{ConfigurationChange, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArguments {
     /// The store that is copied, as `sled:DIR`, `redb:DIR` or `postgres://USER@HOST/DATABASE`; no server may have it open
     #[arg(long, value_name = "STORE")]
-    from: String,
+    from: MaskedAddress,
     /// Where to; it must be empty, or not be there yet
     #[arg(long, value_name = "STORE")]
-    to: String,
+    to: MaskedAddress,
 }
 
 pub(super) async fn run(arguments: CopyArguments) -> Result<(), Failure> {
@@ -27,16 +28,16 @@ pub(super) async fn run(arguments: CopyArguments) -> Result<(), Failure> {
     source.close().await?;
     target.close().await?;
     let copied = copied?;
-    println!("copied {copied} events and keys from {} to {}", redact(&arguments.from), redact(&arguments.to));
+    println!("copied {copied} events and keys from {} to {}", arguments.from, arguments.to);
     Ok(())
 }
 
 /// Copies everything into an empty store and compares the counts; answers how many events and keys there were.
-pub(super) async fn copy(source: &dyn Store, target: &dyn Store, target_name: &str) -> Result<u64, Failure> {
+pub(super) async fn copy(source: &dyn Store, target: &dyn Store, target_name: &MaskedAddress) -> Result<u64, Failure> {
     if !is_empty(target).await? {
         return Err(Failure::usage(format!(
             "the store `{}` is not empty; copy to a new folder or database, so that nothing is mixed",
-            redact(target_name)
+            target_name
         )));
     }
     let mut progress = Progress::new("copied", None);

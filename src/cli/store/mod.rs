@@ -13,6 +13,7 @@ use super::Failure;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::rng::{Rng, SystemRng};
+use crate::secret::MaskedAddress;
 use crate::store::archive::{ArchivePlace, Archived};
 use crate::store::{self, Location, Store, StoreError, StoreOptions};
 
@@ -59,13 +60,13 @@ struct Place {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// `sled` or `redb` in that folder, `sled:DIR`, `redb:DIR` or `postgres://USER@HOST/DATABASE` [default: sled]
-    #[arg(long, value_name = "STORE", env = "POSTRIDER_STORE")]
-    store: Option<String>,
+    #[arg(long, value_name = "STORE", env = "POSTRIDER_STORE", hide_env_values = true)]
+    store: Option<MaskedAddress>,
 }
 
 impl Place {
     /// The location in full, as `engine:folder`.
-    fn location(&self) -> String {
+    fn location(&self) -> MaskedAddress {
         let defaults = Settings::default();
         let data = self.data.clone().unwrap_or(defaults.data);
         Settings { data, store: self.store.clone().unwrap_or(defaults.store), ..Settings::default() }.store_location()
@@ -78,11 +79,11 @@ impl Place {
 }
 
 /// Opens a store that is there; a mistyped folder must not make a new one.
-async fn open_existing(location: &str) -> Result<Box<dyn Store>, Failure> {
-    if matches!(location.parse::<Location>()?, Location::Postgres(_)) {
+async fn open_existing(location: &MaskedAddress) -> Result<Box<dyn Store>, Failure> {
+    if matches!(location.expose().parse::<Location>()?, Location::Postgres(_)) {
         return open_with(location, true).await;
     }
-    if let Some((_, folder)) = location.split_once(':')
+    if let Some((_, folder)) = location.expose().split_once(':')
         && !folder.is_empty()
         && !PathBuf::from(folder).join("format").exists()
     {
@@ -93,16 +94,16 @@ async fn open_existing(location: &str) -> Result<Box<dyn Store>, Failure> {
     open(location).await
 }
 
-async fn open(location: &str) -> Result<Box<dyn Store>, Failure> {
+async fn open(location: &MaskedAddress) -> Result<Box<dyn Store>, Failure> {
     open_with(location, false).await
 }
 
-async fn open_with(location: &str, must_exist: bool) -> Result<Box<dyn Store>, Failure> {
+async fn open_with(location: &MaskedAddress, must_exist: bool) -> Result<Box<dyn Store>, Failure> {
     let (location, options) = (
-        location.to_owned(),
+        location.clone(),
         StoreOptions { tag: SystemRng.bits(), clock: std::sync::Arc::new(SystemClock), must_exist, ..StoreOptions::default() },
     );
-    let opened = tokio::task::spawn_blocking(move || store::open(&location, options)).await;
+    let opened = tokio::task::spawn_blocking(move || store::open(location.expose(), options)).await;
     Ok(opened.expect("opening a store turns panics into errors")?)
 }
 

@@ -24,10 +24,11 @@ impl Fault {
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
             // Broken connections, time-outs of the network, refused certificates and passwords of a wrong form.
-            return Self::Lost(chain(error));
+            return Self::Lost(with_remedy(chain(error)));
         };
-        let detail = format!("{} (SQLSTATE {})", db.message(), db.code().code());
         let code = db.code();
+        let remedy = remedy(code).map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        let detail = format!("{} (SQLSTATE {}){remedy}", db.message(), code.code());
         if *code == SqlState::DISK_FULL {
             return Self::Full(detail);
         }
@@ -74,6 +75,36 @@ impl From<Fault> for StoreError {
             Fault::Refused(detail) => Self::Failed { action: "asking the database", detail },
         }
     }
+}
+
+/// What to do about what the server said, where that is always the same.
+fn remedy(code: &SqlState) -> Option<&'static str> {
+    const REMEDIES: [(&SqlState, &str); 6] = [
+        (
+            &SqlState::INVALID_PASSWORD,
+            "correct the password in the address, in the variable `PGPASSWORD` or in the password file `PGPASSFILE`",
+        ),
+        (
+            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            "correct the user in the address, or let it in from this machine in the server's `pg_hba.conf`",
+        ),
+        (&SqlState::INVALID_CATALOG_NAME, "create it with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, or correct the address"),
+        (&SqlState::TOO_MANY_CONNECTIONS, "raise `max_connections` of the server; a node takes up to ten"),
+        (&SqlState::DISK_FULL, "free space on the database's machine"),
+        (&SqlState::INSUFFICIENT_PRIVILEGE, "connect as the owner of the schema `postrider`"),
+    ];
+    REMEDIES.iter().find(|(known, _)| *known == code).map(|(_, remedy)| *remedy)
+}
+
+/// The same for what the driver says without a type of its own.
+fn with_remedy(detail: String) -> String {
+    if detail.contains("does not support TLS") {
+        return detail + "; set `ssl = on` there, or say `sslmode=disable` in the address if nobody can be on the way to it";
+    }
+    if detail.contains("password missing") {
+        return detail + "; set the variable `PGPASSWORD`, or name a password file in `PGPASSFILE`";
+    }
+    detail
 }
 
 /// An error with its causes. None of them holds a password: the driver is given it apart from the address.

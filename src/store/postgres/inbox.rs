@@ -236,6 +236,19 @@ impl Inbox {
     /// Takes out what need not wait for the database to come back, and the ending, if there is one.
     pub(super) fn take_impatient(&self) -> (Vec<Job>, Option<Ending>) {
         let mut waiting = self.lock();
+        let jobs = self.impatient(&mut waiting);
+        let ending = waiting.ending.take();
+        waiting.ended |= ending.is_some();
+        (jobs, ending)
+    }
+
+    /// Tells those who need not wait for a database that does not answer that it does not.
+    pub(super) fn refuse_impatient(&self, error: &StoreError) {
+        let jobs = self.impatient(&mut self.lock());
+        jobs.into_iter().for_each(|job| job.change.refuse(error.clone()));
+    }
+
+    fn impatient(&self, waiting: &mut Waiting) -> Vec<Job> {
         let (settles, others): (VecDeque<Job>, VecDeque<Job>) =
             std::mem::take(&mut waiting.others).into_iter().partition(|job| job.kind == Kind::Settle);
         waiting.others = settles;
@@ -244,9 +257,7 @@ impl Inbox {
             self.accepts.add_permits(accepts.len());
             self.others.add_permits(others.len());
         }
-        let ending = waiting.ending.take();
-        waiting.ended |= ending.is_some();
-        (accepts.into_iter().chain(others).collect(), ending)
+        accepts.into_iter().chain(others).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use super::fault::Fault;
 use super::node::Node;
 use super::questions::present_revision;
-use super::session::{Connector, Session};
+use super::session::{Connector, Session, in_time};
 use super::wire::raw;
 use crate::clock::Timestamp;
 use crate::id::SubscriptionId;
@@ -90,19 +90,19 @@ impl Listener {
     async fn serve(&mut self) -> Result<(), Fault> {
         let (sender, mut heard) = mpsc::unbounded_channel();
         let session = self.connector.connect_listening(sender).await?;
-        session.run("LISTEN postrider").await?;
+        in_time(session.run("LISTEN postrider")).await?;
         loop {
             // What happened before it listened is found by looking.
-            self.look(&session).await?;
+            in_time(self.look(&session)).await?;
             let until_look = tokio::time::sleep(LOOK_EVERY);
             tokio::pin!(until_look);
             loop {
                 tokio::select! {
                     text = heard.recv() => match text {
-                        Some(text) => self.hear(&session, &text).await?,
+                        Some(text) => in_time(self.hear(&session, &text)).await?,
                         None => return Ok(()),
                     },
-                    Some(news) = self.news.recv() => self.tell(&session, news).await?,
+                    Some(news) = self.news.recv() => in_time(self.tell(&session, news)).await?,
                     () = &mut until_look => break,
                 }
             }

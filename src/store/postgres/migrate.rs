@@ -45,14 +45,17 @@ pub(super) async fn migrate(session: &Session, must_exist: bool) -> Result<(), M
 
 async fn migrate_locked(session: &Session, must_exist: bool) -> Result<(), MigrateError> {
     // Asked first: creating needs rights that a user of existing tables need not have.
-    if session.query("SELECT 1 FROM pg_namespace WHERE nspname = 'postrider'", &[]).await?.is_empty() {
+    let rights = Rights::of(session).await?;
+    if rights.owner.is_none() {
         if must_exist {
             return Err(MigrateError::Unfit(
                 "there is no store in it: it has no schema `postrider`; name the database of the store".to_owned(),
             ));
         }
+        rights.check_create()?;
         session.run("CREATE SCHEMA postrider").await?;
     }
+    rights.check_owner()?;
     if session.query("SELECT 1 WHERE to_regclass('postrider.meta') IS NULL", &[]).await?.len() == 1 {
         session.run("CREATE TABLE postrider.meta (name text PRIMARY KEY, value text NOT NULL)").await?;
     }
@@ -88,6 +91,53 @@ async fn migrate_locked(session: &Session, must_exist: bool) -> Result<(), Migra
     Ok(())
 }
 
+/// What the user of a connection may do.
+struct Rights {
+    user: String,
+    database: String,
+    may_create: bool,
+    /// To whom the schema belongs; none if there is none.
+    owner: Option<String>,
+    may_act_as_owner: bool,
+}
+
+impl Rights {
+    async fn of(session: &Session) -> Result<Self, MigrateError> {
+        let statement = "SELECT quote_ident(current_user), quote_ident(current_database()), \
+             has_database_privilege(current_database(), 'CREATE'), quote_ident(pg_get_userbyid(nspowner)), \
+             coalesce(pg_has_role(nspowner, 'USAGE'), false) \
+             FROM (SELECT 1) AS one LEFT JOIN pg_namespace ON nspname = 'postrider'";
+        let rows = session.query(statement, &[]).await?;
+        let row = rows.first().ok_or_else(|| MigrateError::Unfit("it does not say what its user may do".to_owned()))?;
+        Ok(Self { user: row.get(0), database: row.get(1), may_create: row.get(2), owner: row.get(3), may_act_as_owner: row.get(4) })
+    }
+
+    fn check_create(&self) -> Result<(), MigrateError> {
+        let Self { user, database, .. } = self;
+        if self.may_create {
+            return Ok(());
+        }
+        Err(MigrateError::Unfit(format!(
+            "the user {user} may not create the schema `postrider`; let the owner of the database run \
+             `GRANT CREATE ON DATABASE {database} TO {user}`, or `CREATE SCHEMA postrider AUTHORIZATION {user}`"
+        )))
+    }
+
+    /// Only owners make partitions and drop them.
+    fn check_owner(&self) -> Result<(), MigrateError> {
+        match &self.owner {
+            Some(owner) if !self.may_act_as_owner => {
+                let user = &self.user;
+                Err(MigrateError::Unfit(format!(
+                    "the schema `postrider` belongs to {owner}, and the user {user} may not act for it; connect as {owner}, or let an \
+                     administrator run `REASSIGN OWNED BY {owner} TO {user}`"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Refuses servers that cannot keep what they are given, and warns of those that do not.
 async fn check_server(session: &Session) -> Result<(), MigrateError> {
     let statement = "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), \
@@ -104,7 +154,9 @@ async fn check_server(session: &Session) -> Result<(), MigrateError> {
         )));
     }
     if row.get::<_, &str>(4) == "on" {
-        return Err(MigrateError::Fault(Fault::Lost("the server only reads; it is a standby, or was told so".to_owned())));
+        return Err(MigrateError::Fault(Fault::Lost(
+            "the server only reads: it is a standby, or was told so; name the primary in the address".to_owned(),
+        )));
     }
     for (setting, column) in [("fsync", 2), ("full_page_writes", 3)] {
         if row.get::<_, &str>(column) != "on" {

@@ -28,8 +28,10 @@ mod rows;
 mod wire;
 mod session;
 mod address;
+mod passfile;
 mod tls;
 mod fault;
 
-pub use address::{Address, AddressError, redact};
+pub use address::{Address, AddressError};
+pub use passfile::PasswordSources;
 pub use store::PostgresStore;

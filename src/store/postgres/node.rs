@@ -25,6 +25,8 @@ pub(super) struct Node {
     /// Tells its notifications from those of others.
     tag: u64,
     reachable: AtomicBool,
+    /// The writer has no connection and tries to get one.
+    lost: AtomicBool,
     /// Whether other nodes were there lately.
     has_others: AtomicBool,
     /// The newest configuration that was seen.
@@ -40,6 +42,7 @@ impl Node {
             slot: i16::try_from(tag % SLOTS).unwrap_or_default(),
             tag,
             reachable: AtomicBool::new(true),
+            lost: AtomicBool::new(false),
             has_others: AtomicBool::new(false),
             revision: watch::Sender::new(Revision::default()),
             freed: watch::Sender::new(0),
@@ -98,6 +101,16 @@ impl Node {
     /// Notes whether the database can be reached; true if that is another than before.
     pub(super) fn set_reachable(&self, reachable: bool) -> bool {
         self.reachable.swap(reachable, Ordering::AcqRel) != reachable
+    }
+
+    /// Whether connections are refused or broken off; then one at a time is tried, and that by the writer.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Notes whether connections can be made.
+    pub(super) fn set_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::Release);
     }
 
     /// Takes its place among the nodes; tells whether it was here before and did not leave.

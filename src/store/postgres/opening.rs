@@ -42,7 +42,7 @@ pub(super) struct Opened {
 impl Opening {
     /// Opens, tells how that went, and serves until the store ends.
     pub(super) async fn serve(self, opened: &mpsc::Sender<Result<Opened, String>>) {
-        let readers = Readers::new(self.connector.clone(), Handle::current());
+        let readers = Readers::new(self.connector.clone(), self.node.clone(), Handle::current());
         let (connector, node, notices) = (self.connector.clone(), self.node.clone(), self.notices.clone());
         match self.begin().await {
             // Whoever opened it is waiting.

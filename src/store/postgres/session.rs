@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures_util::join;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
-use tokio_postgres::{AsyncMessage, Client, Connection, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row};
 
 use super::address::{Address, Tls};
 use super::fault::Fault;
+use super::node::Node;
 use super::tls::Encryption;
 use super::wire::Param;
 use crate::store::StoreError;
@@ -71,24 +72,25 @@ impl Connector {
 
     /// A connection, driven by a task of its own.
     pub(super) async fn connect(&self) -> Result<Session, Fault> {
-        self.open(None).await
+        self.open(&self.address.config, None).await
     }
 
-    /// The same; what other sessions notify goes to `heard`, which is closed when the connection ends.
+    /// The same, past the pooler if there is one; what other sessions notify goes to `heard`, which is closed
+    /// when the connection ends.
     pub(super) async fn connect_listening(&self, heard: mpsc::UnboundedSender<String>) -> Result<Session, Fault> {
-        self.open(Some(heard)).await
+        self.open(self.address.listening.as_ref().unwrap_or(&self.address.config), Some(heard)).await
     }
 
-    async fn open(&self, heard: Option<mpsc::UnboundedSender<String>>) -> Result<Session, Fault> {
+    async fn open(&self, config: &Config, heard: Option<mpsc::UnboundedSender<String>>) -> Result<Session, Fault> {
         let made = async {
             match self.encryption.clone() {
                 None => {
-                    let (client, connection) = self.address.config.connect(tokio_postgres::NoTls).await?;
+                    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
                     tokio::spawn(drive(connection, heard));
                     Ok(Session { client })
                 }
                 Some(encryption) => {
-                    let (client, connection) = self.address.config.connect(encryption).await?;
+                    let (client, connection) = config.connect(encryption).await?;
                     tokio::spawn(drive(connection, heard));
                     Ok(Session { client })
                 }
@@ -145,6 +147,7 @@ impl Session {
 #[derive(Debug)]
 pub(super) struct Readers {
     connector: Connector,
+    node: Arc<Node>,
     /// Where connections are driven.
     runtime: Handle,
     idle: Mutex<Vec<Session>>,
@@ -179,9 +182,9 @@ impl Reader<'_> {
 }
 
 impl Readers {
-    pub(super) fn new(connector: Connector, runtime: Handle) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, node: Arc<Node>, runtime: Handle) -> Arc<Self> {
         let (idle, places) = (Mutex::default(), Semaphore::new(READERS_MAX));
-        Arc::new(Self { connector, runtime, idle, places, closed: AtomicBool::new(false) })
+        Arc::new(Self { connector, node, runtime, idle, places, closed: AtomicBool::new(false) })
     }
 
     /// From here on every question is answered with [`StoreError::Closed`].
@@ -271,6 +274,8 @@ impl Readers {
         let was_idle = idle.is_some();
         let session = match idle {
             Some(session) => session,
+            // All who ask would try by themselves, again and again.
+            None if self.node.is_lost() => return Err(self.told(Fault::Lost("it is away".to_owned()))),
             None => self.connect().await?,
         };
         Ok(Reader { session, was_idle, readers: self, _place: place })
@@ -278,6 +283,6 @@ impl Readers {
 }
 
 /// Bounds the wait for an answer where the server's own bound does not reach: on the way.
-async fn in_time<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     tokio::time::timeout(QUESTION_MAX + ANSWER_GRACE, answer).await.unwrap_or_else(|_| Err(Fault::too_slow("an answer")))
 }

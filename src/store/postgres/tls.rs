@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
@@ -77,8 +77,39 @@ impl TlsConnect<Socket> for Handshake {
     type Future = BoxFuture<'static, io::Result<Encrypted>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move { TlsConnector::from(self.config).connect(self.name, socket).await.map(|stream| Encrypted(Box::new(stream))) })
+        Box::pin(async move {
+            let Self { config, name } = self;
+            let shown = name.to_str().into_owned();
+            let connected = TlsConnector::from(config).connect(name, socket).await;
+            connected.map(|stream| Encrypted(Box::new(stream))).map_err(|error| explained(error, &shown))
+        })
     }
+}
+
+/// A failed handshake with what to do about it, where that is known.
+fn explained(error: io::Error, host: &str) -> io::Error {
+    let reason = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => reason,
+        _ => return error,
+    };
+    let remedy = match reason {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority that is trusted here has signed the server's certificate; name the file of its authority in the address, as \
+             `sslrootcert=FILE`"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the server's certificate is not for `{host}`; write a name into the address that is in the certificate")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired; renew it, and look at the clock of this machine".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; look at the clock of this machine".to_owned()
+        }
+        other => format!("the server's certificate is refused ({other}); give it another one"),
+    };
+    io::Error::other(remedy)
 }
 
 /// An encrypted connection.

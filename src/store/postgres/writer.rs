@@ -26,7 +26,7 @@ use super::listener::News;
 use super::node::Node;
 use super::partitions::{Day, Partitions};
 use super::questions::{present_revision, sums_of_counts};
-use super::session::{Connector, Session};
+use super::session::{Connector, Session, in_time};
 use super::write::Written;
 use crate::clock::Clock;
 use crate::id::SubscriptionId;
@@ -38,8 +38,10 @@ use crate::store::{CommitNotices, StoreError};
 const TRIES_MAX: u32 = 20;
 /// How often rows are read for a group that turn out to be missing: as often as orders can be long in a step.
 const ROUNDS_MAX: u32 = 1_000;
-/// How long a group may take.
-const GROUP_MAX: Duration = Duration::from_secs(60);
+/// How long a group may take; a statement of it may take half a minute.
+const GROUP_MAX: Duration = Duration::from_secs(45);
+/// After how long without an answer a database counts as away for those who arrive.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Pauses between attempts to reach the database.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(5);
@@ -151,16 +153,27 @@ impl Writer {
             self.partitions.make(session, self.partitions.missing([today, today.next()])).await?;
             Ok::<_, Fault>(counts)
         };
-        match tokio::time::timeout(GROUP_MAX, looked).await.unwrap_or_else(|_| Err(Fault::too_slow("looking around"))) {
+        let looked = refusing_while_slow(&self.inbox, &self.node, tokio::time::timeout(GROUP_MAX, looked)).await;
+        let looked = looked.unwrap_or_else(|_| Err(Fault::too_slow("looking around")));
+        self.note_answer(&looked);
+        match looked {
             Ok(counts) => self.ledger.set_counts(counts),
             Err(Fault::Lost(detail)) => self.lose(&detail),
             Err(fault) => tracing::warn!(?fault, "the database did not answer a routine question; it is asked again"),
         }
     }
 
+    /// A database that answers, be it with a fault, is there.
+    fn note_answer<T>(&self, answer: &Result<T, Fault>) {
+        if !matches!(answer, Err(Fault::Lost(_))) && self.node.set_reachable(true) {
+            tracing::warn!("the database answers again");
+        }
+    }
+
     fn lose(&mut self, detail: &str) {
         self.session = None;
         self.partitions.forget();
+        self.node.set_lost(true);
         if self.node.set_reachable(false) {
             tracing::error!(detail, "the database cannot be reached; nothing is taken until it is back");
         }
@@ -188,6 +201,7 @@ impl Writer {
             match connected {
                 Ok(session) => {
                     self.session = Some(session);
+                    self.node.set_lost(false);
                     if self.node.set_reachable(true) {
                         tracing::warn!("the database is back");
                     }
@@ -299,8 +313,11 @@ impl Writer {
     async fn commit_patiently(&mut self, group: &mut [Job]) -> Result<bool, Fault> {
         let mut tries = 0;
         loop {
-            let committed = tokio::time::timeout(GROUP_MAX, self.try_commit(group)).await;
-            let fault = match committed.unwrap_or_else(|_| Err(Fault::too_slow("a transaction"))) {
+            let (inbox, node) = (self.inbox.clone(), self.node.clone());
+            let committed = refusing_while_slow(&inbox, &node, tokio::time::timeout(GROUP_MAX, self.try_commit(group))).await;
+            let committed = committed.unwrap_or_else(|_| Err(Fault::too_slow("a transaction")));
+            self.note_answer(&committed);
+            let fault = match committed {
                 Ok(changes_configuration) => {
                     self.ledger.keep();
                     return Ok(changes_configuration);
@@ -308,7 +325,7 @@ impl Writer {
                 Err(fault) => fault,
             };
             if let (Some(session), false) = (&self.session, matches!(fault, Fault::Lost(_))) {
-                session.run("ROLLBACK").await?;
+                in_time(session.run("ROLLBACK")).await?;
             }
             tries += 1;
             match fault {
@@ -380,5 +397,25 @@ impl Writer {
         ended?;
         committed?;
         Ok(written.changes_configuration)
+    }
+}
+
+/// Waits for an answer of the database. If that takes long, the node is not ready any more, and those who arrive
+/// are told so at once.
+async fn refusing_while_slow<T>(inbox: &Inbox, node: &Node, answer: impl Future<Output = T>) -> T {
+    tokio::pin!(answer);
+    if let Ok(answer) = tokio::time::timeout(ANSWER_MAX, &mut answer).await {
+        return answer;
+    }
+    let error = StoreError::Unavailable { detail: "it does not answer".to_owned() };
+    if node.set_reachable(false) {
+        tracing::error!("the database does not answer; nothing is taken until it does");
+    }
+    loop {
+        inbox.refuse_impatient(&error);
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = inbox.arrived() => {}
+        }
     }
 }
