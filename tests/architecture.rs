@@ -41,7 +41,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
 }
 
 /// Crates that are known in few places, so that they can be replaced.
-const DOORS: [(&str, &[&str]); 15] = [
+const DOORS: [(&str, &[&str]); 16] = [
     ("axum", &["src/api/", "src/server.rs", "src/cli/receiver.rs", "src/cli/listen"]),
     ("hyper_util", &["src/server.rs", "src/cli/bench"]),
     ("reqwest", &["src/request/send", "src/request/guard/", "src/spans/", "src/cli/client.rs", "src/cli/bench"]),
