@@ -6,8 +6,11 @@
 //! ```
 
 mod clients;
+mod listen;
+mod parts;
 mod reload;
 
+pub use parts::otlp_settings;
 pub use reload::{ReloadError, Reloader};
 
 use std::io;
@@ -16,47 +19,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, Gate, Inbound, InboundSettings, MetricsReaders, Pulse, Readiness, TrialLimit};
 use crate::clock::{Clock, PreciseClock, Timestamp};
 use crate::cluster::{Job, Keeper, KeeperSettings, Load, NodeReport, Role, Roles, SoleNode};
-use crate::config::{AccountKindFamilies, MetricsAccess, Settings};
-use crate::dispatcher::{Dispatcher, DispatcherSettings, FailingRule, Heartbeat};
+use crate::config::{MetricsAccess, Settings};
+use crate::dispatcher::{Dispatcher, Heartbeat};
 use crate::id::NodeId;
 use crate::metrics::Metrics;
 use crate::queue::{
-    AccountKind, AccountKinds, AccountLimits, ConfigureError, Key, MasterKeySource, Queue, RetentionSettings, StoreError, UnlockError,
-    discard_secrets, draw_key_text, follow_configuration, follow_others, run_replays, sweep, unlock,
+    ConfigureError, Key, MasterKeySource, Queue, StoreError, UnlockError, discard_secrets, draw_key_text, follow_configuration,
+    follow_others, run_replays, sweep, unlock,
 };
-use crate::request::guard::{Guard, GuardSettings, HostPatternError, SystemLookup, SystemLookupSettings};
-use crate::request::send::{
-    EgressProxy, EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings, check_local_address,
-};
+use crate::request::guard::{Guard, HostPatternError, SystemLookup, SystemLookupSettings};
+use crate::request::send::{EgressProxyError, HttpTransport, Transport, TransportError, TransportSettings};
 use crate::rng::{Rng, SystemRng};
 use crate::secret::{MaskedAddress, Secret};
-use crate::spans::{ExportError, Exporter, OtlpError, OtlpSettings, Spans};
+use crate::spans::{ExportError, OtlpError};
 use crate::store::{self, OpenError, Store, StoreObserver, StoreOptions};
 use crate::systemd::Notifier;
-use clients::{Clients, Counted};
+use listen::{ClientLimits, serve};
+use parts::{account_kinds, dispatcher_settings, egress_address, egress_proxy, exporter, guard_settings, retention_settings};
 
-/// Largest head of a request, in bytes.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Pause after the listener could not take a connection, for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time for open API connections to end at a stop.
-const CONNECTIONS_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Time for the last spans to be sent at a stop.
 const SPANS_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How often the dispatcher's loop shows that it turns, at least.
@@ -65,8 +53,6 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 /// Time to give lanes back at a stop.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-/// Pause between two rounds of retention.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -436,79 +422,6 @@ fn node_name(data: &Path, rng: &SystemRng) -> Result<String, StartError> {
     }
 }
 
-fn account_kinds(families: &AccountKindFamilies) -> AccountKinds {
-    let AccountKindFamilies { partner, brand, cashback, loyalty } = families;
-    let all =
-        [(AccountKind::Partner, partner), (AccountKind::Brand, brand), (AccountKind::Cashback, cashback), (AccountKind::Loyalty, loyalty)];
-    AccountKinds::new(all.into_iter().filter_map(|(kind, families)| Some((kind, families.clone()?))))
-}
-
-/// What the guard lifts and adds; what is probably not meant is told in the log.
-fn guard_settings(settings: &Settings, listener: SocketAddr) -> Result<GuardSettings, StartError> {
-    let guard = GuardSettings {
-        allow_private: settings.allow_private,
-        allow: settings.allow.clone(),
-        deny: settings.deny.clone(),
-        ports: (!settings.ports.is_empty()).then(|| settings.ports.clone()),
-        deny_hosts: settings.deny_hosts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
-        listeners: vec![listener],
-    };
-    for warning in guard.warnings() {
-        tracing::warn!("{warning}");
-    }
-    Ok(guard)
-}
-
-/// Where spans are sent, if they are.
-#[must_use]
-pub fn otlp_settings(settings: &Settings) -> Option<Result<OtlpSettings, OtlpError>> {
-    let headers = settings.otlp_headers.as_ref().map(Secret::expose);
-    let attributes = settings.otlp_resource_attributes.as_deref();
-    Some(OtlpSettings::new(settings.otlp_endpoint.as_deref()?, headers, &settings.otlp_service_name, attributes))
-}
-
-/// The exporter of spans and where they are told, if they are sent.
-fn exporter(settings: &Settings) -> Result<(Option<Exporter>, Option<Spans>), StartError> {
-    let Some(otlp) = otlp_settings(settings) else { return Ok((None, None)) };
-    let (exporter, spans) = Exporter::new(otlp?)?;
-    Ok((Some(exporter), Some(spans)))
-}
-
-fn egress_proxy(settings: &Settings) -> Result<Option<EgressProxy>, StartError> {
-    let Some(text) = &settings.egress_proxy else { return Ok(None) };
-    let proxy = EgressProxy::parse(text.expose())?;
-    tracing::warn!(%proxy, "requests go through the egress proxy, which resolves the names; it must refuse private addresses itself");
-    Ok(Some(proxy))
-}
-
-fn egress_address(settings: &Settings) -> Result<Option<IpAddr>, StartError> {
-    if let Some(address) = settings.egress_address {
-        check_local_address(address).map_err(|source| StartError::EgressAddress { address, source })?;
-    }
-    Ok(settings.egress_address)
-}
-
-fn dispatcher_settings(settings: &Settings) -> DispatcherSettings {
-    DispatcherSettings {
-        in_flight_max: settings.in_flight_max,
-        in_flight_per_subscription_max: settings.in_flight_per_subscription_max,
-        drain_max: Duration::from_secs(settings.drain_s),
-        failing: FailingRule { after: settings.failing_after, probe_interval: Duration::from_secs(settings.probe_interval_s) },
-    }
-}
-
-fn retention_settings(settings: &Settings) -> RetentionSettings {
-    RetentionSettings {
-        events: settings.retention(),
-        audit: settings.audit_retention(),
-        actions: settings.actions_retention(),
-        per_account: AccountLimits { events_max: settings.events_per_account_max, bytes_max: settings.event_bytes_per_account_max },
-        clicks: Duration::from_secs(u64::from(settings.clicks_days) * 86_400),
-        inbound_calls: Duration::from_secs(u64::from(settings.inbound_calls_days) * 86_400),
-        interval: SWEEP_INTERVAL,
-    }
-}
-
 /// What the node has to do, for those who ask.
 fn load(queue: &Arc<Queue>) -> Arc<dyn Fn() -> Load + Send + Sync> {
     let queue = queue.clone();
@@ -631,76 +544,4 @@ fn written_at(path: &Path) -> Timestamp {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
-}
-
-/// What clients of the API may take.
-#[derive(Debug, Clone, Copy)]
-struct ClientLimits {
-    connections_max: usize,
-    connections_per_address_max: usize,
-    head_max: Duration,
-    idle_max: Duration,
-}
-
-impl ClientLimits {
-    const fn of(settings: &Settings) -> Self {
-        Self {
-            connections_max: settings.connections_max,
-            connections_per_address_max: settings.connections_per_address_max,
-            head_max: Duration::from_secs(settings.request_head_s),
-            idle_max: Duration::from_secs(settings.connection_idle_s),
-        }
-    }
-}
-
-/// Takes connections until `stop`, then lets open requests end.
-async fn serve(listener: TcpListener, router: axum::Router, limits: ClientLimits, stop: CancellationToken) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(HEAD_BYTES_MAX);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEAD_BYTES_MAX as u32);
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let clients = Clients::new(limits.connections_per_address_max);
-    let graceful = GracefulShutdown::new();
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
-        let (stream, peer, visit) = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match clients.admit(peer.ip()) {
-                    Some(visit) => (stream, peer, visit),
-                    None => {
-                        tracing::debug!(peer = %peer.ip(), "too many connections from one address; another was closed");
-                        continue;
-                    }
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not taken");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        // Answers are small and latency counts.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            service.call(request)
-        });
-        let (stream, traffic) = Counted::new(stream);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // What ends a connection is the client's business.
-            tokio::select! {
-                _ = connection => {}
-                () = traffic.is_idle(limits.head_max, limits.idle_max) => {}
-            }
-            drop((place, visit));
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(CONNECTIONS_DRAIN_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("stopped with API connections open");
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{StartError, dispatcher_settings, guard_settings, retention_settings};
+use super::StartError;
+use super::parts::{dispatcher_settings, guard_settings, retention_settings};
 use crate::clock::system_monotonic;
 use crate::config::Settings;
 use crate::dispatcher::DispatcherSettings;
