@@ -85,7 +85,7 @@ codes! {
         UnbalancedItemTemplate = "unbalanced_item_template",
         /// An address must begin with a literal `http://` or `https://`.
         BadScheme = "bad_scheme",
-        /// The host part of the address is empty or holds a character that no host has.
+        /// The host part of the address is empty, or it or the port cannot be one.
         BadHost = "bad_host",
         /// Values may not decide user, host or port of an address. Write them literally.
         MacroInAuthority = "macro_in_authority",

@@ -12,10 +12,10 @@ use crate::template::error::Code;
 pub(in crate::template) enum UrlPosition {
     /// Not yet behind `http://` or `https://`; the text so far.
     Scheme(String),
-    /// Between `//` and the first of `/`, `?`, `#`.
-    Authority { empty: bool, well_formed: bool },
+    /// Between `//` and the first of `/`, `?`, `#`; the text between.
+    Authority(String),
     /// Behind the authority.
-    Rest { empty_host: bool, well_formed: bool },
+    Rest { is_sound: bool },
     /// The scheme is not one of the two.
     BadScheme,
 }
@@ -30,7 +30,7 @@ const BAD_SCHEME: Misplaced = Misplaced { code: Code::BadScheme, message: "an ad
 
 const BAD_HOST: Misplaced = Misplaced {
     code: Code::BadHost,
-    message: "the host of the address is empty or holds a character that no host has; write it as in `https://tracker.example/`",
+    message: "the host of the address is empty, or it or the port cannot be one; write it as in `https://tracker.example/` or `https://tracker.example:8443/`",
 };
 
 impl UrlPosition {
@@ -41,19 +41,14 @@ impl UrlPosition {
                     text.push(c);
                     let known = ["http://", "https://"];
                     if known.iter().any(|scheme| text.eq_ignore_ascii_case(scheme)) {
-                        *self = UrlPosition::Authority { empty: true, well_formed: true };
+                        *self = UrlPosition::Authority(String::new());
                     } else if !known.iter().any(|scheme| is_prefix(text, scheme)) {
                         *self = UrlPosition::BadScheme;
                     }
                 }
-                UrlPosition::Authority { empty, well_formed } => match c {
-                    '/' | '?' | '#' => {
-                        *self = UrlPosition::Rest { empty_host: *empty, well_formed: *well_formed };
-                    }
-                    _ => {
-                        *empty = false;
-                        *well_formed &= may_stand_in_host(c);
-                    }
+                UrlPosition::Authority(text) => match c {
+                    '/' | '?' | '#' => *self = UrlPosition::Rest { is_sound: is_authority(text) },
+                    _ => text.push(c),
                 },
                 UrlPosition::Rest { .. } | UrlPosition::BadScheme => return,
             }
@@ -63,7 +58,7 @@ impl UrlPosition {
     pub(in crate::template) fn value(&self) -> Result<Escape, Misplaced> {
         match self {
             UrlPosition::Scheme(_) | UrlPosition::BadScheme => Err(BAD_SCHEME),
-            UrlPosition::Authority { .. } => Err(Misplaced {
+            UrlPosition::Authority(_) => Err(Misplaced {
                 code: Code::MacroInAuthority,
                 message: "values may not stand in the user, host or port of an address; write that part literally",
             }),
@@ -75,10 +70,9 @@ impl UrlPosition {
     pub(in crate::template) fn finish(&self) -> Result<(), Misplaced> {
         match self {
             UrlPosition::Scheme(_) | UrlPosition::BadScheme => Err(BAD_SCHEME),
-            UrlPosition::Authority { empty: false, well_formed: true } | UrlPosition::Rest { empty_host: false, well_formed: true } => {
-                Ok(())
-            }
-            UrlPosition::Authority { .. } | UrlPosition::Rest { .. } => Err(BAD_HOST),
+            UrlPosition::Authority(text) if is_authority(text) => Ok(()),
+            UrlPosition::Rest { is_sound: true } => Ok(()),
+            UrlPosition::Authority(_) | UrlPosition::Rest { .. } => Err(BAD_HOST),
         }
     }
 
@@ -90,6 +84,11 @@ impl UrlPosition {
 
 fn is_prefix(text: &str, scheme: &str) -> bool {
     scheme.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+}
+
+/// Whether this is a host, perhaps with a user and a port, as whoever reads the address will see it.
+fn is_authority(text: &str) -> bool {
+    text.chars().all(may_stand_in_host) && url::Url::parse(&format!("https://{text}/")).is_ok()
 }
 
 fn may_stand_in_host(c: char) -> bool {
@@ -215,7 +214,19 @@ mod tests {
         let code = |text: &str| after(text).finish().err().map(|misplaced| misplaced.code);
         assert_eq!(code("https://h"), None);
         assert_eq!(code("https://bücher.example:8080/x"), None);
-        assert_eq!(code("https:///x"), Some(Code::BadHost));
+        for text in [
+            "https:///x",
+            "https://",
+            "https://a:b/x",
+            "https://a::80/x",
+            "https://a:99999/",
+            "https://t)ps:://x",
+            "https://[::1/x",
+            "https://u@/x",
+        ] {
+            assert_eq!(code(text), Some(Code::BadHost), "{text}");
+        }
+        assert_eq!(code("https://u:p@[::1]:8080?x"), None);
         assert_eq!(code(r"https://good.example\@evil.example/"), Some(Code::BadHost));
         assert_eq!(code("https://a b/"), Some(Code::BadHost));
         assert_eq!(code("https"), Some(Code::BadScheme));
