@@ -20,8 +20,6 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Most subscriptions of which a server tells the others, the busiest first.
 const TOLD_SUBSCRIPTIONS_MAX: usize = 2_000;
-/// For how many minutes what another server told is kept as told, to know what it adds the next time.
-const TOLD_MINUTES: i64 = 3;
 
 /// What happened lately. Shared by whoever notes and whoever shows.
 #[derive(Debug, Default)]
@@ -103,9 +101,10 @@ impl Activity {
     }
 
     /// Takes note of what another server did in the minute of `at`. What it told of that minute before is part of it.
-    pub fn hear(&self, server: &str, at: Timestamp, report: MinuteReport, now: Timestamp) {
+    /// Minutes before that of `oldest` are not heard of again.
+    pub fn hear(&self, server: &str, at: Timestamp, report: MinuteReport, oldest: Timestamp) {
         let minute = at.unix_ms().div_euclid(MINUTE_MS);
-        let oldest = now.unix_ms().div_euclid(MINUTE_MS) - TOLD_MINUTES;
+        let oldest = oldest.unix_ms().div_euclid(MINUTE_MS);
         let Elsewhere { sums, told } = &mut *self.elsewhere();
         let nothing = MinuteReport::default();
         let before = told.get(&(server.to_owned(), minute)).unwrap_or(&nothing);
@@ -301,7 +300,7 @@ mod tests {
             there.attempted(&account, at(second), &AttemptNote { latency: Some(Duration::from_millis(7)), ..attempt(1) });
             let report = there.minute(at(second)).unwrap();
             let report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
-            here.hear("there", at(0), report, at(second));
+            here.hear("there", at(0), report, at(0));
         }
         let seen = |activity: &Activity, account: Option<&AccountId>| {
             let tally = activity.points(account, (at(0), at(60)), Duration::from_secs(60), at(60)).remove(0).tally;
@@ -311,7 +310,7 @@ mod tests {
         assert_eq!(seen(&there, None), (0, 3, Some(7)));
         assert_eq!(here.attempts_per_minute(at(59)).values().copied().collect::<Vec<_>>(), [3.0]);
         assert!(here.minute(at(0)).unwrap().subscriptions.is_empty(), "it tells of itself only");
-        here.hear("there", at(600), there.minute(at(0)).unwrap(), at(600));
+        here.hear("there", at(600), there.minute(at(0)).unwrap(), at(480));
         assert_eq!(here.elsewhere().told.len(), 1, "what is over is forgotten");
     }
 }

@@ -75,18 +75,21 @@ const ACTIVITY_END: &str = "activity0";
 /// Most of these records that are read at once: 3 hours of 50 servers.
 const TOLD_MAX: usize = 10_000;
 
-/// What a server has told of itself.
+/// What a server has told of itself, and heard of others.
 #[derive(Debug, Default)]
 pub(super) struct ToldActivity {
-    /// For the minute that begins then.
-    minute: Option<Timestamp>,
-    last: Option<MinuteReport>,
-    /// Whether everything that others tell of the last hours was read.
-    is_complete: bool,
+    /// The last minute that was told, and what.
+    told: Option<(Timestamp, Option<MinuteReport>)>,
+    /// When it last heard.
+    heard_at: Option<Timestamp>,
 }
 
 const fn minutes(count: i64) -> Duration {
     Duration::from_secs(60 * count.unsigned_abs())
+}
+
+const fn start_of_minute(at: Timestamp) -> Timestamp {
+    Timestamp::from_unix_ms(at.unix_ms() - at.unix_ms().rem_euclid(60_000))
 }
 
 /// The record of one server and minute. Its id sorts by time.
@@ -99,31 +102,35 @@ impl Queue {
     /// hears what they did.
     pub(super) async fn exchange_activity(&self, server: NodeId, told: &mut ToldActivity) -> Result<(), ConfigureError> {
         let now = self.clock.now();
-        let this_minute = Timestamp::from_unix_ms(now.unix_ms() - now.unix_ms().rem_euclid(60_000));
-        // The minute before is told once more when it is over.
-        for minute in told.minute.into_iter().filter(|minute| *minute != this_minute).chain([this_minute]) {
+        let this_minute = start_of_minute(now);
+        // The last one is told again, since more has happened in it; so are those in which nothing could be told.
+        let oldest = this_minute.before(minutes(Series::MINUTES));
+        let mut minute = told.told.as_ref().map_or(this_minute.before(minutes(1)), |(minute, _)| *minute).max(oldest);
+        while minute <= this_minute {
             let report = self.metrics.activity().minute(minute);
-            if report.is_none() || (told.minute == Some(minute) && told.last == report) {
-                continue;
+            let is_new = told.told.as_ref().is_none_or(|(last, of_last)| *last != minute || *of_last != report);
+            if is_new && report.is_some() {
+                let value = serde_json::to_string(&report).expect("it has only text keys, so it can be written as JSON");
+                let record = ConfigurationRecord { kind: ConfigurationKind::Setting, id: activity_id(minute, server), value };
+                self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
             }
-            let value = serde_json::to_string(&report).expect("it has only text keys, so it can be written as JSON");
-            let record = ConfigurationRecord { kind: ConfigurationKind::Setting, id: activity_id(minute, server), value };
-            self.write_configuration(vec![ConfigurationChange::Put { record, if_absent: false }]).await?;
-            (told.minute, told.last) = (Some(minute), report);
+            told.told = Some((minute, report));
+            minute = minute.after(minutes(1));
         }
-        let heard = if told.is_complete { minutes(2) } else { minutes(Series::MINUTES) };
-        let from = activity_id(now.before(heard), NodeId::from_raw(0));
-        let query = RecordQuery { kind: ConfigurationKind::Setting, from, before: Some(ACTIVITY_END.into()), limit: TOLD_MAX };
+        // Others may be late by a look, and by what their clocks differ.
+        let since = told.heard_at.map_or(now.before(minutes(Series::MINUTES)), |at| at.before(minutes(2)));
+        let (from, before) = (activity_id(since, NodeId::from_raw(0)), Some(ACTIVITY_END.into()));
+        let query = RecordQuery { kind: ConfigurationKind::Setting, from, before, limit: TOLD_MAX };
         for record in self.store.records(&query).await? {
             let Some((minute, other)) = record.id.strip_prefix(ACTIVITY).and_then(|rest| rest.split_once('/')) else { continue };
             let Ok(minute) = minute.parse::<i64>() else { continue };
             if other != server.to_string()
                 && let Ok(report) = serde_json::from_str(&record.value)
             {
-                self.metrics.activity().hear(other, Timestamp::from_unix_ms(minute * 60_000), report, now);
+                self.metrics.activity().hear(other, Timestamp::from_unix_ms(minute * 60_000), report, since);
             }
         }
-        told.is_complete = true;
+        told.heard_at = Some(told.heard_at.map_or(now, |at| at.max(now)));
         Ok(())
     }
 
@@ -246,5 +253,45 @@ const fn added(a: Counts, b: Counts) -> Counts {
         dead: a.dead + b.dead,
         cancelled: a.cancelled + b.cancelled,
         attempts: a.attempts + b.attempts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ScriptedClock;
+    use crate::rng::SeededRng;
+    use crate::secret::{MasterKeys, Vault};
+    use crate::store::{EmbeddedStore, MemoryKv, StoreOptions};
+
+    #[tokio::test(start_paused = true)]
+    async fn every_minute_of_another_server_is_heard_of_once_however_late() {
+        let clock = Arc::new(ScriptedClock::starting_at(Timestamp::from_unix_ms(1_732_233_600_000)));
+        let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
+        let store = Arc::new(EmbeddedStore::inline(MemoryKv::default(), options).unwrap());
+        let open = async |tag| {
+            let rng = Arc::new(SeededRng::new(tag));
+            let vault = Vault::new(MasterKeys::draw(&*rng), rng);
+            Queue::open(store.clone(), clock.clone(), tag, minutes(60), vault).await.unwrap()
+        };
+        let (here, there) = (open(1).await, open(2).await);
+        let (mut of_here, mut of_there) = (ToldActivity::default(), ToldActivity::default());
+        let account: AccountId = "acme".parse().unwrap();
+        let seen = || {
+            let now = here.clock.now();
+            let points = here.metrics.activity().points(None, (now.before(minutes(60)), now.after(minutes(1))), minutes(1), now);
+            points.iter().map(|point| point.tally.events).sum::<u64>()
+        };
+        // Half a second before a minute ends, and told in the next one; then nothing is told for some minutes.
+        for (count, pause) in [(1, 59_500), (2, 1_000), (3, 300_000), (4, 1_000), (5, 59_000)] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            there.metrics.activity().accepted(&account, there.clock.now(), 1);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            for _ in 0..2 {
+                there.exchange_activity(NodeId::from_raw(2), &mut of_there).await.unwrap();
+                here.exchange_activity(NodeId::from_raw(1), &mut of_here).await.unwrap();
+            }
+            assert_eq!(seen(), count);
+        }
     }
 }
