@@ -103,7 +103,7 @@ test("an advertiser sees its offers; a partner is not bothered with them, and ma
   expect(await shop.locator("body").innerText()).not.toContain("secret-of-acme");
   await open(shop, "inbound-calls");
   await shop.locator(".virtual tbody tr", { hasText: "order-7" }).locator("a").click();
-  await shop.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).first().click();
+  await shop.locator(".facts-grid > div", { has: shop.getByText("Lead", { exact: true }) }).getByRole("link").click();
   await shop.getByRole("heading", { name: "Action order-7" }).waitFor();
   await shop.context().close();
 
