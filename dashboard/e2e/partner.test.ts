@@ -75,12 +75,22 @@ test("a broken template is mended by its diagnostics", async () => {
   await page.getByRole("heading", { name: "Mended", level: 1 }).waitFor();
 });
 
-test("macros are offered with their meaning, and chosen by keyboard", async () => {
+test("macros are offered with their meaning, also to who types before they are known, and chosen by keyboard", async () => {
+  let allow = () => {};
+  const allowed = new Promise<void>((done) => (allow = done));
+  await page.route("**/v1/event-types", async (route) => {
+    await allowed;
+    await route.continue();
+  });
   await open(page, "subscriptions/new");
   await page.getByRole("button", { name: "Start from an empty subscription" }).click();
   await fill(page, "URL", "https://tracker.example/?c=");
-  await page.keyboard.type("{SubId");
+  await page.keyboard.type("{S");
   const list = page.locator(".cm-tooltip-autocomplete");
+  await list.getByText("sha256").waitFor();
+  allow();
+  await list.getByText("SubId1").first().waitFor();
+  await page.keyboard.type("ubId");
   await list.getByText("SubId1").first().waitFor();
   await page.locator(".cm-completionInfo .macro-info").waitFor();
   await page.keyboard.press("Enter");

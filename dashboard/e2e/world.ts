@@ -24,6 +24,14 @@ const fromFolder = (folder: string) => async (route: Route) => {
   await route.fulfill({ headers: { ...page.headers(), "content-type": type }, body: readFileSync(join(folder, path === "/" ? "index.html" : path)) });
 };
 
+/** Up to so many milliseconds are put before each call of a page, which brings to light what a fast server hides. */
+const DELAY = Number(process.env.POSTRIDER_E2E_DELAY ?? 0);
+
+const delayed = async (route: Route) => {
+  await new Promise((done) => setTimeout(done, Math.random() * DELAY));
+  await route.fallback().catch(() => {}); // the page may be gone
+};
+
 export interface Received {
   method: string;
   url: string;
@@ -178,6 +186,7 @@ export class Chrome {
       permissions: ["clipboard-read", "clipboard-write"],
     });
     if (BUILT) await context.route((url) => url.origin === server.url && /^\/(assets\/.*)?$/.test(url.pathname), fromFolder(BUILT));
+    if (DELAY) await context.route((url) => url.origin === server.url && url.pathname.startsWith("/v1/"), delayed);
     if (key) await context.addInitScript((text) => location.protocol !== "about:" && sessionStorage.setItem("postrider.key", text), key);
     const page = await context.newPage();
     page.setDefaultTimeout(10_000);

@@ -55,7 +55,8 @@ interface Options {
 /** Makes a call. Throws a {@link Failure} for everything but success. */
 export async function call<T>(method: string, name: string, options: Options = {}): Promise<Answer<T>> {
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (key) headers.Authorization = `Bearer ${key}`;
+  const sent = key;
+  if (sent) headers.Authorization = `Bearer ${sent}`;
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
   if (options.ifMatch) headers["If-Match"] = options.ifMatch;
   let response: Response;
@@ -77,7 +78,8 @@ export async function call<T>(method: string, name: string, options: Options = {
   }
   if (response.ok) return { body: (text ? (options.exact ? parseExact(text) : JSON.parse(text)) : undefined) as T, etag: response.headers.get("etag") };
   const failure = readProblem(response.status, text);
-  if (failure.status === 401) onUnauthorized();
+  // A late answer to the key before says nothing about the one that took its place.
+  if (failure.status === 401 && sent === key) onUnauthorized();
   throw failure;
 }
 

@@ -95,6 +95,7 @@ export function EditorBox(props: Props) {
     editor.current?.setText(text);
   }, [text, ready]);
   useEffect(() => editor.current?.setSettings(settings), [label, format, engine, single, readOnly, props.placeholder, ready, macros.length]);
+  useEffect(() => editor.current?.macrosCame(), [macros.length]);
   useEffect(() => editor.current?.setFindings(checked?.errors ?? [], checked?.warnings ?? []), [checked, ready]);
 
   const known = new Set(checked?.errors.map((finding) => finding.message));

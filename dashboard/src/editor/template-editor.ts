@@ -1,6 +1,6 @@
 // The editor of one template text. It lives in a shadow root, so that its styles need no exception from
 // the page's policy, which allows no inline styles.
-import { acceptCompletion, autocompletion, closeCompletion, completionKeymap, startCompletion } from "@codemirror/autocomplete";
+import { acceptCompletion, autocompletion, CompletionContext, closeCompletion, completionKeymap, startCompletion } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching } from "@codemirror/language";
 import { type Diagnostic, forceLinting, lintKeymap, setDiagnostics } from "@codemirror/lint";
@@ -28,6 +28,8 @@ export interface TemplateEditor {
   setFindings(errors: Finding[], warnings: Finding[]): void;
   /** Puts a text where the cursor is. */
   insert(text: string): void;
+  /** Other macros are known than before: whoever is typing a name is offered them. */
+  macrosCame(): void;
   focus(): void;
   destroy(): void;
 }
@@ -80,6 +82,7 @@ const overwriting = EditorView.domEventHandlers({
 export function createEditor(parent: HTMLElement, text: string, first: EditorSettings, macros: () => Macro[], onChange: (text: string) => void): TemplateEditor {
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: "open" });
   const compartment = new Compartment();
+  const source = completionSource(macros);
   const dynamic = (settings: EditorSettings) => [
     templateLanguage(settings.format, settings.engine, (name) => macros().some((macro) => macro.name === name)),
     EditorView.contentAttributes.of({ "aria-label": settings.label, spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
@@ -99,7 +102,7 @@ export function createEditor(parent: HTMLElement, text: string, first: EditorSet
         highlightSpecialChars(),
         EditorView.lineWrapping,
         bracketMatching(),
-        autocompletion({ override: [completionSource(macros)], icons: false, maxRenderedOptions: 60, interactionDelay: 0 }),
+        autocompletion({ override: [source], icons: false, maxRenderedOptions: 60, interactionDelay: 0 }),
         // Tab leaves the editor, as everywhere on the page, unless a completion is open.
         keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Escape", run: closeCompletion }, ...completionKeymap, ...defaultKeymap, ...historyKeymap, ...lintKeymap]),
         look,
@@ -138,6 +141,9 @@ export function createEditor(parent: HTMLElement, text: string, first: EditorSet
       view.dispatch(view.state.replaceSelection(what));
       view.focus();
       if (what.endsWith("{")) startCompletion(view);
+    },
+    macrosCame() {
+      if (view.hasFocus && source(new CompletionContext(view.state, view.state.selection.main.head, false))) startCompletion(view);
     },
     focus: () => view.focus(),
     destroy: () => view.destroy(),
