@@ -202,12 +202,14 @@ function AccountChoice() {
       </div>
     );
   }
-  if (accounts.length === 0) return null;
+  // It stands from the start, so that nothing moves when the names come.
+  const unnamed = account !== "" && !accounts.some((item) => item.id === account);
   return (
     <label class="account-choice">
       <span>{texts.account}</span>
       <select value={account} onChange={(event) => chooseAccount(event.currentTarget.value)}>
         <option value="">{texts.allAccounts}</option>
+        {unnamed && <option value={account}>{account}</option>}
         {accounts.map((item) => (
           <option key={item.id} value={item.id}>
             {item.name}

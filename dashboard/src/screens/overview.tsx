@@ -25,6 +25,8 @@ export function Overview({ query }: { query: Record<string, string> }) {
     const since = new Date(Date.now() - length_s * 1000);
     return get<Stats>("/v1/stats", { account, since: since.toISOString(), step_s }, signal);
   });
+  // Waited for, so that the cards below theirs do not move when they come.
+  const { data: nodes, failure: unknownNodes } = useLive("nodes", readNodes, 5000);
   return (
     <>
       <Head title={texts.sections.overview}>
@@ -40,13 +42,15 @@ export function Overview({ query }: { query: Record<string, string> }) {
         </label>
       </Head>
       {failure && <FailureNote failure={failure} again={again} />}
-      {!stats && !failure && <Skeleton rows={8} />}
-      {stats && <Numbers stats={stats} range={range} />}
+      {!(stats && (nodes || unknownNodes)) && !failure && <Skeleton rows={8} />}
+      {stats && (nodes || unknownNodes) && <Numbers stats={stats} range={range} nodes={nodes ?? []} />}
     </>
   );
 }
 
-function Numbers({ stats, range }: { stats: Stats; range: Range }) {
+const readNodes = async (signal: AbortSignal): Promise<Node[]> => (rights().operator ? (await get<{ data: Node[] }>("/v1/nodes", {}, signal)).data : []);
+
+function Numbers({ stats, range, nodes }: { stats: Stats; range: Range; nodes: Node[] }) {
   const { totals, series } = stats;
   if (totals.accepted === 0 && stats.subscriptions.length === 0) return <FirstSteps />;
   const troubled = stats.subscriptions.filter(inTrouble);
@@ -100,7 +104,7 @@ function Numbers({ stats, range }: { stats: Stats; range: Range }) {
           ]}
         />
       </section>
-      {rights().operator && <Nodes />}
+      <Nodes nodes={nodes} />
       <Health subscriptions={stats.subscriptions} />
       <Attention items={troubled} />
     </>
@@ -208,16 +212,15 @@ function Health({ subscriptions }: { subscriptions: SubscriptionStats[] }) {
 }
 
 /** Who shares the store. One node alone is no news. */
-function Nodes() {
-  const { data } = useLive("nodes", (signal) => get<{ data: Node[] }>("/v1/nodes", {}, signal), 5000);
-  if (!data || data.data.length < 2) return null;
+function Nodes({ nodes }: { nodes: Node[] }) {
+  if (nodes.length < 2) return null;
   const state = (node: Node) => (!node.live ? "gone" : node.leaving ? "leaving" : "live");
   return (
     <section class="card flush">
       <h2>{texts.nodes.title}</h2>
       <Records
         fixed
-        rows={data.data}
+        rows={nodes}
         columns={[
           { name: texts.nodes.address, class: "name-column", cell: (node) => `${node.address}${node.is_this ? ` (${texts.nodes.isThis})` : ""}` },
           { name: texts.nodes.state, cell: (node) => <StatePill state={state(node)} /> },
