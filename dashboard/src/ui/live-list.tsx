@@ -79,8 +79,10 @@ export function LiveList<T extends Row>({ read = get<Listed<T>>, columns, csv, p
           {t.filters(used)}
         </Button>
         {props.controls?.(show)}
-        {period("since")}
-        {period("until")}
+        <div class="period">
+          {period("since")}
+          {period("until")}
+        </div>
         {filtered && (
           <Button kind="quiet" icon="close" onClick={clear}>
             {t.clear}
