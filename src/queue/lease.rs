@@ -83,7 +83,12 @@ impl Queue {
         loop {
             match self.settle(settlement.clone()).await {
                 Err(error) if !matches!(error, StoreError::Closed) => {
-                    tracing::debug!(delivery.id = %settlement.delivery, %error, "an attempt was not recorded; trying again");
+                    // That the store is away is told elsewhere, once. A refusal stays until somebody looks into it.
+                    if matches!(error, StoreError::Failed { .. }) {
+                        tracing::error!(delivery.id = %settlement.delivery, %error, "the store refuses to record an attempt; trying again");
+                    } else {
+                        tracing::debug!(delivery.id = %settlement.delivery, %error, "an attempt was not recorded; trying again");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

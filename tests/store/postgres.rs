@@ -13,8 +13,8 @@ use postrider::cluster::Epoch;
 use postrider::delivery::{Next, StateName};
 use postrider::id::{AttemptId, NodeId};
 use postrider::store::{
-    AcceptError, Accepted, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, DueRow, EventQuery, Lease,
-    Settlement, Store, StoreError, StoreOptions, open,
+    AcceptError, Accepted, ConfigurationChange, ConfigurationKind, ConfigurationRecord, ConfigureError, DecidedQuery, DeliveryQuery,
+    DueRow, EventQuery, Lease, Settlement, Store, StoreError, StoreOptions, open,
 };
 
 use super::world::{Build, Kind, START, World, at, event, settlement, sub};
@@ -597,13 +597,50 @@ async fn old_statistics_do_not_make_a_lane_read_all_that_waits() {
     let page = world.store().due(sub(1), START, &HashSet::new(), 100).await.unwrap();
     assert_eq!((page.rows.len(), page.more), (100, true));
     world.close().await;
-    // Sessions tell what they have read when they end.
+    let read = entries_read(&world, "due_pkey").await;
+    assert!(read < 1_000, "{read} entries of the index were read for 100 rows");
+}
+
+#[tokio::test]
+async fn old_statistics_do_not_make_a_list_read_all_deliveries_of_a_subscription() {
+    let mut world = World::new(Kind::Postgres);
+    // One delivery, for the partition of its day.
+    let made = world.accept(event().to(1)).await.deliveries[0];
+    let moment = &format!("{:032x}", made.raw())[..12];
+    let fill = |subscription: &str, from: u32, to: u32| {
+        format!(
+            "INSERT INTO postrider.deliveries SELECT ('{moment}' || lpad(to_hex(n), 20, '0'))::uuid, {subscription}, 1, n, NULL, 1, 0, 1, n, \
+             'acme', 'action.tracked', NULL, false FROM generate_series({from}, {to}) AS n"
+        )
+    };
+    let day = &sql(&world, "SELECT relname FROM pg_class WHERE relname ~ '^deliveries_d' AND relkind = 'r'")[0];
+    let (many, one) = (fill("lpad(to_hex(n % 2000 + 10), 32, '0')::uuid", 1, 40_000), fill("lpad('1', 32, '0')::uuid", 40_001, 60_000));
+    sql(&world, &format!("ALTER TABLE postrider.{day} SET (autovacuum_enabled = off); {many}; ANALYZE postrider.{day}; {one}"));
+    let query = DeliveryQuery { subscription: Some(sub(1)), limit: 100, ..DeliveryQuery::default() };
+    assert_eq!(world.store().deliveries(&query).await.unwrap().items.len(), 100);
+    let decided = DecidedQuery {
+        subscription: sub(1),
+        states: vec![StateName::Delivered],
+        decided_by: at(DAY),
+        since: None,
+        until: None,
+        after: None,
+        limit: 100,
+    };
+    assert_eq!(world.store().decided(&decided).await.unwrap().items.len(), 100);
+    world.close().await;
+    let read = entries_read(&world, &format!("{day}_subscription_id_idx")).await;
+    assert!(read < 2_000, "{read} entries of the index were read for twice 100 rows");
+}
+
+/// How many entries of an index were read, once the sessions have ended: that is when they tell.
+async fn entries_read(world: &World, index: &str) -> u64 {
     let read = || {
-        let rows = sql(&world, "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'due_pkey'");
+        let rows = sql(world, &format!("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = '{index}'"));
         rows[0].parse::<u64>().unwrap()
     };
     until("the reader's session has ended", async || read() > 0).await;
-    assert!(read() < 1_000, "{} entries of the index were read for 100 rows", read());
+    read()
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Readers {
             let (low_id, high_id, rows) = (Id(low), Id(high), stride.rows());
             let values: [Param<'_>; 5] =
                 [(&low_id, Type::UUID), (&high_id, Type::UUID), (&account, Type::TEXT), (&types, Type::TEXT_ARRAY), (&rows, Type::INT8)];
-            let rows = self.rows(&statement, &values).await?;
+            let rows = self.first_rows(&statement, &values).await?;
             for row in &rows {
                 let id = raw(row, 0);
                 if !found.takes(id) {
@@ -123,7 +123,7 @@ impl Readers {
             if let Some(subscriptions) = &subscriptions {
                 values.push((subscriptions, Type::UUID_ARRAY));
             }
-            let rows = self.rows(&statement, &values).await?;
+            let rows = self.first_rows(&statement, &values).await?;
             for row in &rows {
                 let id = raw(row, 0);
                 if !found.takes(id) {
@@ -154,7 +154,7 @@ impl Readers {
         while low < high {
             let (subscription, low_id, high_id, rows) = (Id(query.subscription.raw()), Id(low), Id(high), stride.rows());
             let values: [Param<'_>; 4] = [(&subscription, Type::UUID), (&low_id, Type::UUID), (&high_id, Type::UUID), (&rows, Type::INT8)];
-            let rows: Vec<Row> = self.rows(&statement, &values).await?;
+            let rows: Vec<Row> = self.first_rows(&statement, &values).await?;
             for row in &rows {
                 let id = raw(row, 0);
                 if !found.takes(id) {

@@ -158,7 +158,7 @@ impl Readers {
              WHERE kind = $1 AND id >= $2 AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
         let values =
             [(&kind as _, Type::INT2), (&query.from as _, Type::TEXT), (&query.before as _, Type::TEXT), (&limit as _, Type::INT8)];
-        Ok(self.rows(statement, &values).await?.iter().filter_map(configuration_record).collect())
+        Ok(self.first_rows(statement, &values).await?.iter().filter_map(configuration_record).collect())
     }
 
     pub(super) async fn document(&self, kind: DocumentKind, id: &str) -> Result<Option<Document>, StoreError> {
@@ -194,7 +194,7 @@ impl Readers {
             (&query.before, Type::TEXT),
             (&limit, Type::INT8),
         ];
-        Ok(self.rows(&statement, &values).await?.iter().filter_map(document).collect())
+        Ok(self.first_rows(&statement, &values).await?.iter().filter_map(document).collect())
     }
 
     pub(super) async fn counts(&self) -> Result<Vec<SubscriptionCounts>, StoreError> {
