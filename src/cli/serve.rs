@@ -35,8 +35,9 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
         None
     });
     let server = Server::start_notifying(&settings, notifier).await?;
-    eprintln!("Postrider serves http://{}", server.address());
-    eprintln!("The operator's key is in {}", server.operator_key_file().display());
+    // In one piece: whoever waits for these lines finds them whole, and next to each other, whatever is logged.
+    let told = format!("Postrider serves http://{}\nThe operator's key is in {}\n", server.address(), server.operator_key_file().display());
+    eprint!("{told}");
     let reloader = server.reloader().clone();
     let reloading = async {
         match hang_ups {
